@@ -1,0 +1,77 @@
+"""Critic of the `dcgan` pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from galgen.models.dcgan.pyramid import pyramid
+from galgen.nn.layers import LEAK, MinibatchStd
+from galgen.training.freezing import Layer
+
+
+class Critic(nn.Module):
+    """Strided convolutions, a minibatch standard deviation and a dense score.
+
+    Without batch norm, so that gradient penalties are defined per image.
+
+    Parameters
+    ----------
+    size, bands
+        As of the images.
+    widths
+        Feature maps per resolution, fine to coarse; None for 32 growing to 128.
+    classes
+        Number of classes; the label then enters by projection (Miyato and Koyama 2018,
+        arXiv:1802.05637).
+    """
+
+    def __init__(
+        self, size: int, bands: int, widths: Sequence[int] | None = None, classes: int = 0
+    ) -> None:
+        super().__init__()
+        self.size, self.bands, self.classes = size, bands, classes
+        order = None if widths is None else list(widths)[::-1]
+        features = pyramid(size, order, "critic_widths")[1][::-1]
+        self.stages = nn.ModuleList(
+            nn.Conv2d(a, b, 4, stride=2, padding=1)
+            for a, b in zip([bands, *features[:-1]], features, strict=True)
+        )
+        self.minibatch_std = MinibatchStd()
+        self.mix = nn.Conv2d(features[-1] + 1, features[-1], 3, padding=1)
+        side = size // 2 ** len(features)
+        self.score = nn.Linear(features[-1] * side**2, 1)
+        self.embedding = nn.Embedding(classes, features[-1] * side**2) if classes else None
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=self.embedding.embedding_dim**-0.5)
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (N, bands, size, size) in network space to scores (N,)."""
+        for stage in self.stages:
+            x = F.leaky_relu(stage(x), LEAK)
+        x = F.leaky_relu(self.mix(self.minibatch_std(x)), LEAK).flatten(1)
+        score = cast(Tensor, self.score(x)).squeeze(1)
+        if self.embedding is not None:
+            if labels is None:
+                raise ValueError("this critic is conditional: give labels")
+            score = score + (self.embedding(labels) * x).sum(dim=1)
+        return score
+
+    def layers(self) -> list[Layer]:
+        """Units of freezing, from the image to the score."""
+        layers, side = [], self.size
+        for stage in self.stages:
+            layers.append(Layer(f"{side}x{side} convolution", f"{side}x{side}", (stage,)))
+            side //= 2
+        block = f"{side}x{side}"
+        layers.append(Layer(f"{block} mixing convolution", block, (self.mix,)))
+        head = (self.score,) if self.embedding is None else (self.score, self.embedding)
+        layers.append(Layer(f"{block} score", block, head))
+        return layers
+
+    def band_parameters(self) -> list[tuple[str, int]]:
+        """(parameter name, axis of the bands), for a change of bands in fine-tuning."""
+        return [("stages.0.weight", 1)]

@@ -1,0 +1,68 @@
+"""Small layers that several pairs share."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.2
+
+
+class NoiseInjection(nn.Module):
+    """Adds one noise map with a learned strength per channel (Karras et al. 2019,
+    arXiv:1812.04948, section 2), starting at 0.
+
+    Parameters
+    ----------
+    channels
+        Feature maps C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) plus noise (N, 1, H, W), drawn here when none is given."""
+        if noise is None:
+            noise = torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device, dtype=x.dtype)
+        return x + self.strength.to(x.dtype).view(1, -1, 1, 1) * noise.to(x.dtype)
+
+
+class MinibatchStd(nn.Module):
+    """One map with the mean standard deviation over a group of neighbours in the batch
+    (Karras et al. 2018, arXiv:1710.10196, section 3), in float32.
+
+    Groups are contiguous, so that a replica's slice of a batch keeps them whole.
+
+    Parameters
+    ----------
+    group
+        Images a group; a batch that it does not divide takes the largest divisor below.
+    """
+
+    def __init__(self, group: int = 4) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C + 1, H, W)."""
+        n = x.shape[0]
+        group = max(d for d in range(1, self.group + 1) if n % d == 0)
+        y = x.float().view(n // group, group, *x.shape[1:])
+        std = (y.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+        maps = std.repeat_interleave(group).to(x.dtype).view(n, 1, 1, 1)
+        return torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Twice the side length, bilinear."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def centre(x: Tensor, size: int) -> Tensor:
+    """Central (size, size) part of the last two axes."""
+    top = (x.shape[-2] - size) // 2
+    left = (x.shape[-1] - size) // 2
+    return x[..., top : top + size, left : left + size]

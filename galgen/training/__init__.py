@@ -1,0 +1,1 @@
+"""What every training run needs: clock, random streams, EMA, replicas, freezing."""
