@@ -16,6 +16,7 @@ from galgen.errors import ConfigError
 UNIT_ZERO_POINTS: dict[str, float] = {
     "maggy": 0.0,
     "nanomaggy": 22.5,
+    "nmgy": 22.5,
     "jy": 8.9,
     "mjy": 16.4,
     "ujy": 23.9,
@@ -31,7 +32,8 @@ def zero_point_of_unit(unit: str | None, pixel_scale: float | None = None) -> fl
     Parameters
     ----------
     unit
-        ``nanomaggy``, ``uJy``, ``MJy/sr``, ... (case matters only between mJy and MJy).
+        ``nanomaggy``, ``uJy``, ``MJy/sr``, ... Case matters only between mJy and MJy; an
+        upper-case MJY may be either, and implies nothing.
     pixel_scale
         Arcsec per pixel; needed for surface brightness in MJy/sr, where
         ``zp = -2.5 log10(1e6 * solid_angle_of_a_pixel / 3631)``.
@@ -39,13 +41,15 @@ def zero_point_of_unit(unit: str | None, pixel_scale: float | None = None) -> fl
     if unit is None:
         return None
     text = unit.strip().replace(" ", "")
-    if text == "MJy/sr":
+    if text in ("MJy/sr", "MJysr-1"):
         if pixel_scale is None:
             return None
         solid_angle = (pixel_scale / _ARCSEC_PER_RADIAN) ** 2
         return -2.5 * math.log10(1e6 * solid_angle / 3631.0)
     if text == "MJy":
         return 8.9 - 2.5 * 6
+    if text.startswith("M") and text.lower() == "mjy":
+        return None
     key = text.lower()
     if key not in UNIT_ZERO_POINTS and key.endswith("ies"):
         key = key[:-3] + "y"
@@ -97,6 +101,10 @@ class ImageSpec:
             raise ConfigError(
                 f"{len(self.zero_points)} zero points for {len(self.bands)} bands: give one a band."
             )
+        if self.pixel_scale is not None and not 0 < self.pixel_scale < math.inf:
+            raise ConfigError(
+                f"the pixel scale must be above 0 arcsec, not {self.pixel_scale} (data.pixscale)."
+            )
         if self.psf_fwhm is not None and len(self.psf_fwhm) != len(self.bands):
             raise ConfigError(
                 f"{len(self.psf_fwhm)} PSF widths for {len(self.bands)} bands: give one a band."
@@ -139,7 +147,9 @@ class ImageSpec:
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> ImageSpec:
         """Inverse of `to_dict`."""
-        known = {k: tuple(v) if isinstance(v, list) else v for k, v in state.items()}
+        known: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in state.items()
+        }
         return cls(**known)
 
 

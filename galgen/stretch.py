@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from galgen.errors import ConfigError
+from galgen.errors import CheckpointError, ConfigError, DataError
 
 KINDS = ("asinh", "minmax", "linear")
 _MAX_FIT_PIXELS = 20_000_000
@@ -48,16 +48,14 @@ class Stretch:
     """
 
     def __init__(self, kind: str, low: Tensor, scale: Tensor, top: Tensor) -> None:
-        if kind not in KINDS:
-            raise ConfigError(f"stretch {kind!r} is not known: choose one of {', '.join(KINDS)}.")
-        self.kind = kind
+        self.kind = _known(kind)
         self.low = low.detach().double().cpu().reshape(-1)
         self.scale = scale.detach().double().cpu().reshape(-1)
         self.top = top.detach().double().cpu().reshape(-1)
+        if not self.low.shape == self.scale.shape == self.top.shape:
+            raise ConfigError("a stretch needs as many offsets, scales and tops as it has bands.")
         if not bool((self.top > self.low).all() and (self.scale > 0).all()):
-            raise ConfigError(
-                "the stretch has an empty range in one band: is a band of the training set constant?"
-            )
+            raise ConfigError("a stretch needs a scale above 0 and a top above its offset.")
 
     @property
     def n_bands(self) -> int:
@@ -90,35 +88,46 @@ class Stretch:
 
     @classmethod
     def fit(cls, flux: Tensor, kind: str = "asinh") -> Stretch:
-        """Fit on a training set of shape (N, C, H, W), in flux.
+        """Fit on a training set.
 
         The sky level is the median of the images' border pixels, the sky noise the median
         over images of 1.4826 times the median absolute deviation of those pixels. Where an
         image set has no noise (a noiseless simulation, a clipped picture) the softening is
         a thousandth of the range.
+
+        Parameters
+        ----------
+        flux
+            Images (N, C, H, W), in flux, without NaN. Of sets above 20 million values only
+            every k-th image is looked at, but by ``minmax``.
+        kind
+            One of `KINDS`.
+
+        Raises
+        ------
+        ConfigError
+            If the kind is not known.
+        DataError
+            If a band is constant over the set, or a pixel is NaN or infinite.
         """
+        _known(kind)
         if flux.ndim != 4:
             raise ValueError(f"expected (N, C, H, W), got {tuple(flux.shape)}")
-        n, bands = flux.shape[:2]
+        bands = flux.shape[1]
         if kind == "linear":
             return cls(kind, torch.zeros(bands), torch.ones(bands), torch.full((bands,), 255.0))
+        if kind == "asinh":
+            flux = flux[:: max(1, flux.numel() // _MAX_FIT_PIXELS)].float()
+        bottom, peak = _range(flux)
         if kind == "minmax":
-            flat = flux.transpose(0, 1).reshape(bands, -1)
-            return cls(kind, flat.amin(1), torch.ones(bands), flat.amax(1))
-        step = max(1, flux.numel() // _MAX_FIT_PIXELS)
-        flux = flux[::step].float()
-        edge = max(1, flux.shape[-1] // 16)
-        mask = torch.ones(flux.shape[-2:], dtype=torch.bool)
-        mask[edge:-edge, edge:-edge] = False
-        border = flux[:, :, mask]
-        level = border.transpose(0, 1).reshape(bands, -1).median(dim=1).values
-        centre = border.median(dim=2, keepdim=True).values
-        noise = 1.4826 * (border - centre).abs().median(dim=2).values.median(dim=0).values
-        top = torch.stack([_quantile(flux[:, c], 0.999) for c in range(bands)])
-        top = torch.maximum(top, flux.transpose(0, 1).reshape(bands, -1).amax(1) * 1e-6 + level)
-        span = (top - level).clamp_min(torch.finfo(torch.float32).tiny)
+            return cls(kind, bottom, torch.ones(bands), peak)
+        level, noise = _sky(flux)
+        top = torch.stack([_quantile(flux[:, c], 0.999) for c in range(bands)]).double()
+        # specks on a clipped sky: more than 99.9 % of the pixels are sky
+        top = torch.where(top > level, top, peak)
+        span = torch.where(top > level, top - level, peak - bottom)
         noise = torch.where(noise > 0, noise, span / 1000)
-        return cls("asinh", level, noise, torch.maximum(top, level + 3 * noise))
+        return cls(kind, level, noise, torch.maximum(top, level + 3 * noise))
 
     def state(self) -> dict[str, Any]:
         """Plain dict for checkpoints and headers."""
@@ -131,9 +140,20 @@ class Stretch:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Stretch:
-        """Inverse of `state`."""
-        numbers = (torch.tensor(state[k], dtype=torch.float64) for k in ("low", "scale", "top"))
-        return cls(str(state["kind"]), *numbers)
+        """Inverse of `state`.
+
+        Raises
+        ------
+        CheckpointError
+            If the dict is not one that `state` wrote.
+        """
+        try:
+            numbers = [torch.tensor(state[k], dtype=torch.float64) for k in ("low", "scale", "top")]
+            return cls(str(state["kind"]), *numbers)
+        except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+            raise CheckpointError(
+                f"the stretch in the checkpoint is damaged ({error}): take another snapshot."
+            ) from error
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stretch) and self.state() == other.state()
@@ -142,6 +162,45 @@ class Stretch:
 
     def __repr__(self) -> str:
         return f"Stretch({self.kind}, {self.n_bands} bands)"
+
+
+def _known(kind: str) -> str:
+    if kind not in KINDS:
+        raise ConfigError(f"stretch {kind!r} is not known: choose one of {', '.join(KINDS)}.")
+    return kind
+
+
+def _range(flux: Tensor) -> tuple[Tensor, Tensor]:
+    """Smallest and largest value of each band, float64."""
+    bottom, peak = (v.double().cpu() for v in torch.aminmax(_by_band(flux), dim=1))
+    if not bool(torch.isfinite(bottom).all() and torch.isfinite(peak).all()):
+        raise DataError(
+            "the training set has NaN or infinite pixels: fill them, or leave those files out."
+        )
+    constant = torch.nonzero(peak <= bottom).flatten().tolist()
+    if constant:
+        raise DataError(
+            f"band {constant[0] + 1} of {flux.shape[1]} has the value {bottom[constant[0]]:g} in "
+            "every pixel of the training set: leave it out with --bands."
+        )
+    return bottom, peak
+
+
+def _sky(flux: Tensor) -> tuple[Tensor, Tensor]:
+    """Level and noise of the border pixels of each band, float64."""
+    edge = max(1, flux.shape[-1] // 16)
+    mask = torch.ones(flux.shape[-2:], dtype=torch.bool)
+    mask[edge:-edge, edge:-edge] = False
+    border = flux[:, :, mask]
+    level = _by_band(border).median(dim=1).values
+    centre = border.median(dim=2, keepdim=True).values
+    deviation = (border - centre).abs().median(dim=2).values
+    return level.double(), 1.4826 * deviation.median(dim=0).values.double()
+
+
+def _by_band(values: Tensor) -> Tensor:
+    """(N, C, ...) to (C, all the rest)."""
+    return values.transpose(0, 1).reshape(values.shape[1], -1)
 
 
 def _quantile(values: Tensor, q: float) -> Tensor:
