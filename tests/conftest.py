@@ -1,0 +1,61 @@
+"""Shared fixtures. No torch at import: the tests that need none stay quick."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Read by the numerical libraries when they load, and passed on to subprocesses.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("WANDB_MODE", "offline")
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """Folder of real observations by name; skips where it is absent.
+
+    The folders lie under ``$GALGEN_DATA``, by default ``../shared/data`` beside the repository.
+    """
+    root = Path(os.environ.get("GALGEN_DATA") or REPOSITORY.parent / "shared" / "data")
+
+    def folder(name: str) -> Path:
+        path = root / name
+        if not path.exists():
+            pytest.skip(f"no real data at {path}: name their folder in GALGEN_DATA")
+        return path
+
+    return folder
+
+
+@pytest.fixture
+def repository() -> Path:
+    """Root of the working tree."""
+    return REPOSITORY
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, so that runs and pictures land nowhere else."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _repeatable() -> None:
+    """Seeds of the global generators, and one thread for a torch that is already loaded."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "manual_seed"):
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
