@@ -1,0 +1,234 @@
+"""Cutouts as a LightningDataModule, with an exact position that a checkpoint keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from galgen.bands import ImageSpec
+from galgen.data.augment import Augmentation
+from galgen.data.sampler import CounterSampler
+from galgen.data.sets import CutoutSet, open_set
+from galgen.data.split import split_by_group
+from galgen.errors import ConfigError, DataError
+from galgen.randomness import generator
+from galgen.stretch import Stretch
+
+#: Sets up to this many bytes are kept in memory, stretched once.
+KEEP_BYTES = 4 * 1024**3
+#: Galaxies that the stretch of a larger set is fitted on.
+FIT_GALAXIES = 4096
+
+Batch = dict[str, Any]
+
+
+class StretchedCutouts(Dataset[Batch]):
+    """Training images in network space, read a batch at a time."""
+
+    def __init__(
+        self, cutouts: CutoutSet, rows: np.ndarray, stretch: Stretch, margin: int = 0
+    ) -> None:
+        self.cutouts, self.rows, self.stretch, self.margin = cutouts, rows, stretch, margin
+        side = cutouts.spec.size + 2 * margin
+        fits = len(rows) * cutouts.spec.n_bands * side**2 * 4 <= KEEP_BYTES
+        self.kept = self._read(rows) if fits else None
+
+    def _read(self, rows: np.ndarray) -> Tensor:
+        flux = torch.from_numpy(self.cutouts.read(rows.tolist(), self.margin))
+        return self.stretch(flux)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, item: tuple[int, list[int]]) -> Batch:
+        position, indices = item
+        rows = self.rows[indices]
+        images = self._read(rows) if self.kept is None else self.kept[indices]
+        batch: Batch = {"images": images, "position": position}
+        if self.cutouts.labels is not None:
+            batch["labels"] = torch.from_numpy(self.cutouts.labels[rows])
+        return batch
+
+
+class CutoutDataModule(L.LightningDataModule):
+    """Galaxy cutouts from a folder, a pack or a built-in set.
+
+    Batches are dicts with ``images`` (N, C, size, size) in network space, rotated and flipped
+    on the device, ``position`` (images drawn before this batch), and ``labels`` (N,) where the
+    set has classes.
+
+    Parameters
+    ----------
+    source
+        Folder, or the name of a built-in set (``hubble``, ``sersic``).
+    size, crop, bands, labels, group, select, unit, magzero, pixscale, psf_fwhm, count,
+    redshift, bad_fraction
+        As `galgen.data.sets.open_set`.
+    batch
+        Images of a global batch, over all devices.
+    seed
+        Decides the split, the order and the augmentation.
+    stretch
+        ``asinh``, ``minmax``, ``linear``, a fitted `Stretch`, or ``auto``: linear for
+        pictures, asinh for fluxes.
+    holdout
+        Fraction of galaxies that are never trained on, or the names of those.
+    rotate, flip, shift, fill
+        As `galgen.data.augment.Augmentation`.
+    workers
+        Reader processes; they pay only for sets larger than memory.
+    epoch_images
+        Images of what Lightning calls an epoch; None for one pass.
+
+    Raises
+    ------
+    DataError, ConfigError
+        From `setup`, if the source cannot be used as asked.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        batch: int = 32,
+        seed: int = 0,
+        stretch: str | Stretch = "auto",
+        holdout: float | Sequence[str] = 0.1,
+        rotate: str = "quarter",
+        flip: bool = True,
+        shift: int = 0,
+        fill: str = "reflect",
+        workers: int = 0,
+        epoch_images: int | None = None,
+        **reading: Any,
+    ) -> None:
+        super().__init__()
+        self.source, self.batch, self.seed = source, batch, seed
+        self.augmentation = Augmentation(rotate=rotate, flip=flip, shift=shift, fill=fill)
+        self.holdout, self.workers, self.epoch_images = holdout, workers, epoch_images
+        self._stretch, self._reading = stretch, reading
+        self.position = 0
+
+    @cached_property
+    def cutouts(self) -> CutoutSet:
+        """The whole set, opened at first use."""
+        return open_set(self.source, seed=self.seed, **self._reading)
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Facts about the images."""
+        return self.cutouts.spec
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, empty without labels."""
+        return self.cutouts.classes
+
+    @cached_property
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the training and of the held-out galaxies."""
+        if isinstance(self.holdout, float | int):
+            train, held = split_by_group(self.cutouts.groups, float(self.holdout), self.seed)
+        else:
+            names = set(self.holdout)
+            mask = np.array([name in names for name in self.cutouts.names])
+            train, held = np.flatnonzero(~mask), np.flatnonzero(mask)
+        if len(train) < 2:
+            raise DataError(
+                f"{self.source} leaves {len(train)} galaxies to train on: "
+                "at least 2 are needed, see data.holdout and data.select."
+            )
+        return train, held
+
+    @property
+    def holdout_names(self) -> list[str]:
+        """Names of the held-out galaxies."""
+        return [self.cutouts.names[i] for i in self.split[1]]
+
+    @property
+    def class_counts(self) -> list[int]:
+        """Training galaxies per class."""
+        labels = self.cutouts.labels
+        if labels is None:
+            return []
+        return np.bincount(labels[self.split[0]], minlength=len(self.classes)).tolist()
+
+    @cached_property
+    def stretch(self) -> Stretch:
+        """The stretch, fitted on the training galaxies."""
+        if isinstance(self._stretch, Stretch):
+            return self._stretch
+        kind = self._stretch
+        if kind == "auto":
+            kind = "linear" if self.spec.display else "asinh"
+        rows = self.split[0]
+        if kind == "asinh" and len(rows) > FIT_GALAXIES:
+            rows = rows[:: -(-len(rows) // FIT_GALAXIES)]
+        return Stretch.fit(torch.from_numpy(self.cutouts.read(rows.tolist())), kind)
+
+    @cached_property
+    def margin(self) -> int:
+        """Pixels read beyond each edge, so that a turned frame has no empty corners."""
+        extra = (self.augmentation.margin_factor - 1) * self.spec.size / 2
+        return min(int(np.ceil(extra)), self.cutouts.max_margin)
+
+    @cached_property
+    def train_set(self) -> StretchedCutouts:
+        """The training galaxies in network space."""
+        return StretchedCutouts(self.cutouts, self.split[0], self.stretch, self.margin)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open, split and stretch the set."""
+        if stage in (None, "fit"):
+            _ = self.train_set
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches from where the run stands to the end of the epoch."""
+        rank, world = (
+            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        )
+        if self.batch % world:
+            raise ConfigError(
+                f"--batch {self.batch} does not divide over {world} devices: "
+                f"choose a multiple of {world}."
+            )
+        sampler = CounterSampler(
+            len(self.train_set), self.batch, self.seed, rank, world, self.epoch_images
+        )
+        sampler.position = self.position
+        self._sampler = sampler
+        return DataLoader(
+            self.train_set,
+            sampler=sampler,
+            batch_size=None,
+            num_workers=self.workers,
+            persistent_workers=False,
+        )
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Turn, flip and shift, the draws keyed by the batch's position."""
+        sampler = self._sampler
+        draws = self.augmentation.draw(
+            self.batch, generator(self.seed, "augment", int(batch["position"]))
+        )
+        local = len(batch["images"])
+        mine = draws[sampler.rank * local : (sampler.rank + 1) * local]
+        images = self.augmentation.apply(batch["images"], mine, size=self.spec.size)
+        self.position = sampler.position = int(batch["position"]) + self.batch
+        return {**batch, "images": images}
+
+    def state_dict(self) -> dict[str, int]:
+        """Position in the stream of training images."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there."""
+        self.position = int(state_dict["position"])
