@@ -87,9 +87,8 @@ class FrechetDistance(Metric):
     """Frechet distance of images or features, accumulated over batches and ranks.
 
     The states are counts, sums and sums of outer products in float64, which add up over
-    ranks; a rank without an image adds zero. Sums are taken about the first real batch's
-    mean only implicitly: features are standardised numbers near 1, for which float64 loses
-    nothing that matters.
+    ranks; a rank without an image adds zero. Features are logarithmic numbers of order 1 to
+    10, for which sums in float64 lose nothing that matters.
 
     Parameters
     ----------

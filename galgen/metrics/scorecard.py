@@ -1,0 +1,122 @@
+"""Value, floor, interval and z of each metric: a number and what it means.
+
+A distance between sets is not 0 for a perfect generator, because any two finite samples
+differ. Its floor is what two samples of the real set score, at the same number of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = 20
+BOOTSTRAPS = 200
+
+#: Distance of the second set of rows from the first, the reference.
+SetDistance = Callable[[NDArray[Any], NDArray[Any]], float]
+
+
+class _Optional(TypedDict, total=False):
+    reason: str
+
+
+class Score(_Optional):
+    """One entry of a score card; `reason` stands where the metric does not apply."""
+
+    value: float | None
+    floor: float | None
+    interval: list[float] | None
+    z: float | None
+    n: int
+
+
+def null(reason: str) -> Score:
+    """A metric that does not apply, and why."""
+    return {"value": None, "floor": None, "interval": None, "z": None, "n": 0, "reason": reason}
+
+
+def score(
+    distance: SetDistance,
+    real: NDArray[Any],
+    fake: NDArray[Any],
+    *,
+    splits: int = SPLITS,
+    bootstraps: int = BOOTSTRAPS,
+    higher_is_better: bool = False,
+    lowest: float | None = None,
+    highest: float | None = None,
+    seed: int = 0,
+) -> Score:
+    """Score a generated set against a real one, with the floor at equal numbers.
+
+    Parameters
+    ----------
+    distance
+        ``distance(reference, other)`` of two blocks of rows.
+    real, fake
+        (N, ...) and (M, ...), one row an image.
+    splits
+        Random splits of the real set into two parts of n = min(M, N // 2) rows, 20 or more.
+    bootstraps
+        Resamplings for the 95 % interval.
+    higher_is_better
+        Turns the sign of z, so that positive is always worse.
+    lowest, highest
+        Bounds of the metric, to which the interval is clipped.
+    seed
+        Of splits and resamplings.
+
+    Returns
+    -------
+    Score
+        ``value``: mean over the splits of the distance of n generated rows from the first
+        part; ``floor``: mean of the second part's; ``z``: their difference in standard
+        deviations of the second part's (None where these do not vary). The interval's
+        width is that of resampling both sets with replacement; its middle is moved onto the
+        value, because repeated rows bias distances between sets upwards.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 20 splits.
+    """
+    if splits < SPLITS:
+        raise ValueError(f"{splits} splits are too few: a floor is the mean of at least {SPLITS}")
+    n = min(len(fake), len(real) // 2)
+    if n < 2:
+        return null(
+            f"{len(fake)} generated and {len(real)} real images are too few: it takes 2 and 4"
+        )
+    rng = np.random.default_rng(seed)
+    values, floors = [], []
+    try:
+        for _ in range(splits):
+            order = rng.permutation(len(real))
+            reference, other = real[order[:n]], real[order[n : 2 * n]]
+            floors.append(distance(reference, other))
+            values.append(distance(reference, fake[rng.permutation(len(fake))[:n]]))
+        resampled = [
+            distance(real[rng.integers(len(real), size=n)], fake[rng.integers(len(fake), size=n)])
+            for _ in range(bootstraps)
+        ]
+    except ValueError as error:
+        return null(f"{error}")
+    value, floor, spread = (float(v) for v in (np.mean(values), np.mean(floors), _std(floors)))
+    low, high = np.quantile(resampled, (0.025, 0.975)) - np.mean(resampled) + value
+    interval = np.clip([low, high], lowest, highest) if lowest is not None or highest is not None \
+        else np.array([low, high])  # fmt: skip
+    sign = -1.0 if higher_is_better else 1.0
+    return {
+        "value": value,
+        "floor": floor,
+        "interval": [float(interval[0]), float(interval[1])],
+        "z": sign * (value - floor) / spread if spread > 0 else None,
+        "n": n,
+    }
+
+
+def _std(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1))
