@@ -1,0 +1,222 @@
+"""A cutout as it stands in a file, and the choice of reader by the file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galgen.bands import band_indices
+from galgen.errors import ConfigError, DataError
+
+FITS_SUFFIXES = (".fits", ".fit", ".fts")
+RASTER_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+_COMPRESSED = ("", ".gz", ".fz")
+
+#: Every file ending that galgen reads as an image, in lower case.
+IMAGE_SUFFIXES: tuple[str, ...] = (
+    *(fits + packed for fits in FITS_SUFFIXES for packed in _COMPRESSED),
+    ".npy",
+    *RASTER_SUFFIXES,
+)
+
+Card = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """Pixels of one file and the facts that came with them.
+
+    Attributes
+    ----------
+    pixels
+        (C, H, W) float32 in the machine's byte order. Flux in `unit`, or 0..255 for display
+        images. NaN and infinity are kept as they stand in the file.
+    bands
+        Names in channel order, or None where the file does not name its one plane.
+    unit
+        Flux unit, ``display`` for pictures, None where the file does not say.
+    zero_points
+        AB magnitude of one unit of flux per band, None where unknown.
+    pixel_scale
+        Arcsec per pixel, None where unknown.
+    psf_fwhm
+        Full width at half maximum of the point spread function per band in arcsec, or None.
+    display
+        True for JPG, PNG and TIFF.
+    header
+        Cards of the primary header and of the image, the image's winning.
+    native
+        (H, W) of the file before any crop; that of `pixels` by default.
+    """
+
+    pixels: NDArray[np.float32]
+    bands: tuple[str, ...] | None = None
+    unit: str | None = None
+    zero_points: tuple[float | None, ...] | None = None
+    pixel_scale: float | None = None
+    psf_fwhm: tuple[float, ...] | None = None
+    display: bool = False
+    header: Mapping[str, Card] = field(default_factory=dict)
+    native: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        if self.native == (0, 0):
+            height, width = self.pixels.shape[-2:]
+            object.__setattr__(self, "native", (height, width))
+
+
+def file_kind(name: str | Path) -> str | None:
+    """``fits``, ``npy`` or ``raster`` by the ending of a file name, None for anything else."""
+    lower = Path(name).name.lower()
+    if not lower.endswith(IMAGE_SUFFIXES):
+        return None
+    if lower.endswith(".npy"):
+        return "npy"
+    return "raster" if lower.endswith(RASTER_SUFFIXES) else "fits"
+
+
+def image_stem(name: str | Path) -> str:
+    """File name without its image ending: ``m31.fits.gz`` is ``m31``."""
+    text = Path(name).name
+    for suffix in sorted(IMAGE_SUFFIXES, key=len, reverse=True):
+        if text.lower().endswith(suffix):
+            return text[: -len(suffix)]
+    return text
+
+
+def read_cutout(
+    path: str | Path, bands: Sequence[str] | None = None, crop: int | None = None
+) -> Cutout:
+    """Read one image file; the reader is chosen by the file's ending.
+
+    Parameters
+    ----------
+    path
+        A file that ends on one of `IMAGE_SUFFIXES`.
+    bands
+        Selects and orders bands by name, or names the planes of a file that does not name
+        them, where the count matches.
+    crop
+        Side in pixels of a square to cut from the centre, without resampling.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, holds no image or is smaller than `crop`.
+    ConfigError
+        If a wanted band does not exist, or several planes have no names.
+    """
+    path = Path(path)
+    kind = file_kind(path)
+    if kind is None:
+        raise DataError(f"{path} is not an image that galgen reads ({', '.join(IMAGE_SUFFIXES)}).")
+    if kind == "fits":
+        from galgen.io.fits import read_fits
+
+        return read_fits(path, bands=bands, crop=crop)
+    if kind == "npy":
+        return _read_npy(path, bands, crop)
+    from galgen.io.raster import read_raster
+
+    cutout = read_raster(path, crop=crop)
+    return cutout if bands is None else _rename_or_select(cutout, bands, path)
+
+
+def centre_crop(
+    pixels: NDArray[np.generic], size: int, path: str | Path = "image"
+) -> NDArray[np.generic]:
+    """View of the central `size` x `size` pixels of the last two axes.
+
+    The first row is ``(height - size) // 2``: with an odd difference the cut lies half a
+    pixel towards the origin.
+
+    Raises
+    ------
+    DataError
+        If the image is smaller than `size`; `path` is what the message names.
+    """
+    height, width = pixels.shape[-2:]
+    if size > min(height, width):
+        raise DataError(
+            f"{path} has {width} x {height} pixels, fewer than the {size} asked for: "
+            "lower --size or --crop."
+        )
+    top, left = (height - size) // 2, (width - size) // 2
+    return pixels[..., top : top + size, left : left + size]
+
+
+def name_planes(
+    count: int,
+    known: tuple[str, ...] | None,
+    wanted: Sequence[str] | None,
+    path: str | Path,
+) -> tuple[list[int], tuple[str, ...] | None]:
+    """Which planes to keep, in which order, and what they are called.
+
+    Raises
+    ------
+    ConfigError
+        If several planes have no names and `wanted` does not give one for each.
+    """
+    if known is not None:
+        if wanted is None:
+            return list(range(count)), known
+        try:
+            rows = band_indices(known, wanted)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+        return rows, tuple(known[row] for row in rows)
+    if wanted is not None and len(wanted) == count:
+        return list(range(count)), tuple(wanted)
+    if count == 1 and wanted is None:
+        return [0], None
+    if wanted is None:
+        raise ConfigError(
+            f"{path} holds {count} planes without band names: name them in order, "
+            f"for example --bands {','.join('ugrizyjhk'[:count])}."
+        )
+    raise ConfigError(
+        f"{path} holds {count} planes without band names, but --bands gives {len(wanted)}: "
+        "give one name for each plane."
+    )
+
+
+def _rename_or_select(cutout: Cutout, bands: Sequence[str], path: Path) -> Cutout:
+    # R, G, B are only places in a picture, so as many other names may replace them.
+    assert cutout.bands is not None
+    if all(band in cutout.bands for band in bands):
+        rows = [cutout.bands.index(band) for band in bands]
+    elif len(bands) == len(cutout.bands):
+        rows = list(range(len(bands)))
+    else:
+        raise ConfigError(
+            f"{path} has the channels {', '.join(cutout.bands)}: choose some of them or give "
+            f"{len(cutout.bands)} names of your own with --bands."
+        )
+    pixels = cutout.pixels if rows == list(range(len(cutout.bands))) else cutout.pixels[rows]
+    return replace(cutout, pixels=pixels, bands=tuple(bands))
+
+
+def _read_npy(path: Path, bands: Sequence[str] | None, crop: int | None) -> Cutout:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is no readable .npy array ({error}).") from None
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or array.size == 0 or array.dtype.kind not in "fiu":
+        raise DataError(
+            f"{path} holds an array of shape {array.shape} and type {array.dtype}, "
+            "not real numbers of shape (bands, y, x)."
+        )
+    native = (array.shape[1], array.shape[2])
+    rows, names = name_planes(array.shape[0], None, bands, path)
+    view = array if crop is None else centre_crop(array, crop, path)
+    pixels = np.ascontiguousarray(view[rows], dtype=np.float32)
+    return Cutout(pixels=pixels, bands=names, native=native)

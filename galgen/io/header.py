@@ -1,0 +1,189 @@
+"""Write a generated galaxy as FITS, and read back where it came from.
+
+The only place that knows the cards of galgen's output. By default a file has an empty
+primary HDU with the provenance and one image HDU per band; as a cube it has one primary
+image (band, y, x) and numbered cards (BAND0, ZP0, FWHM0) in place of those per band.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galgen.bands import ImageSpec
+from galgen.errors import DataError
+from galgen.io.atomic import replacing
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+#: Provenance key -> (FITS keyword, comment).
+CARDS: dict[str, tuple[str, str]] = {
+    "seed": ("SEED", "random seed of the run that drew it"),
+    "index": ("SAMPLE", "index of this galaxy under that seed"),
+    "truncation": ("TRUNC", "truncation of the latent, 1 for none"),
+    "label": ("LABEL", "class that was asked for"),
+    "model": ("MODEL", "generator/critic pair"),
+    "checkpoint": ("CKPTHASH", "SHA-256 of the checkpoint"),
+    "images": ("NIMAGES", "images shown to the critic in training"),
+    "version": ("GALGENV", "version of galgen"),
+}
+_KEYS = {card: key for key, (card, _) in CARDS.items()}
+_STRETCH = ("STRETCH", "STRLOW", "STRSCALE", "STRTOP")
+_BAND_FACTS = (("STRLOW", "low"), ("STRSCALE", "scale"), ("STRTOP", "top"))
+
+
+def write_galaxy(
+    path: str | Path,
+    flux: NDArray[np.float32],
+    spec: ImageSpec,
+    provenance: Mapping[str, Any],
+    cube: bool = False,
+) -> None:
+    """Write one galaxy with DATASUM and CHECKSUM, under a temporary name that is then renamed.
+
+    Parameters
+    ----------
+    path
+        File to write; one of the same name is replaced.
+    flux
+        (bands, y, x) in `spec.unit`; written as float32.
+    spec
+        Gives BUNIT, FILTER, MAGZERO, PIXSCALE, PSFFWHM and the size of a dummy WCS, which is
+        flagged by ``WCSDUMMY = T`` since the pointing is not real. Facts that are not known
+        have no card.
+    provenance
+        Keys of `CARDS`, ``stretch`` (`Stretch.state`), or others, which become cards of their
+        own name. None is left out.
+    cube
+        One (band, y, x) image rather than an HDU per band.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    from astropy.io import fits
+
+    if flux.ndim != 3 or len(flux) != spec.n_bands:
+        raise ValueError(f"flux of shape {flux.shape} for {spec.n_bands} bands")
+    pixels = np.asarray(flux, dtype=np.float32)
+    primary = fits.PrimaryHDU(pixels if cube else None)
+    _add_provenance(primary.header, provenance)
+    hdus: list[Any] = [primary]
+    stretch = provenance.get("stretch")
+    if cube:
+        _add_image_facts(primary.header, spec, pixels.shape)
+        primary.header["BANDS"] = (",".join(spec.bands), "in the order of NAXIS3")
+        for k in range(spec.n_bands):
+            _add_band_facts(primary.header, spec, k, stretch, str(k))
+    else:
+        for k, band in enumerate(spec.bands):
+            image = fits.ImageHDU(pixels[k], name=band)
+            # astropy folds EXTNAME to capitals, which would confuse the bands r and R.
+            image.header["EXTNAME"] = band
+            _add_image_facts(image.header, spec, pixels.shape)
+            _add_band_facts(image.header, spec, k, stretch, "")
+            hdus.append(image)
+    with replacing(path) as temporary:
+        fits.HDUList(hdus).writeto(temporary, checksum=True, overwrite=True)
+
+
+def _add_provenance(header: Header, provenance: Mapping[str, Any]) -> None:
+    header["SIMULATE"] = (True, "made by a generator, not observed")
+    header["CREATOR"] = "galgen"
+    for key, value in provenance.items():
+        if value is None:
+            continue
+        if key == "stretch":
+            header["STRETCH"] = (value["kind"], "between flux and network space")
+        elif key in CARDS:
+            card, comment = CARDS[key]
+            header[card] = (_plain(value), comment)
+        else:
+            name = key.upper() if len(key) <= 8 and key.replace("_", "").isalnum() else None
+            header[name or f"HIERARCH {key}"] = _plain(value)
+
+
+def _plain(value: Any) -> str | int | float | bool:
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | bool) else json.dumps(value)
+
+
+def _add_image_facts(header: Header, spec: ImageSpec, shape: Sequence[int]) -> None:
+    header["BUNIT"] = spec.unit
+    if spec.pixel_scale is None:
+        return
+    header["PIXSCALE"] = (spec.pixel_scale, "arcsec/pixel")
+    header["WCSDUMMY"] = (True, "the pointing below is not real, its scale is")
+    header["RADESYS"] = "ICRS"
+    for axis, kind, sign in ((1, "RA---TAN", -1), (2, "DEC--TAN", 1)):
+        header[f"CTYPE{axis}"] = kind
+        header[f"CUNIT{axis}"] = "deg"
+        header[f"CRVAL{axis}"] = 0.0
+        header[f"CRPIX{axis}"] = (shape[-axis] + 1) / 2
+        header[f"CDELT{axis}"] = sign * spec.pixel_scale / 3600
+    if header["NAXIS"] == 3:
+        header["WCSAXES"] = 2
+
+
+def _add_band_facts(
+    header: Header, spec: ImageSpec, k: int, stretch: Mapping[str, Any] | None, suffix: str
+) -> None:
+    zero, cards = spec.zero_points[k], {"": ("FILTER", "MAGZERO", "PSFFWHM")}
+    name, magnitude, width = cards.get(suffix, (f"BAND{suffix}", f"ZP{suffix}", f"FWHM{suffix}"))
+    header[name] = spec.bands[k]
+    if zero is not None:
+        header[magnitude] = (zero, "AB magnitude of one unit of flux")
+    if spec.psf_fwhm is not None:
+        header[width] = (spec.psf_fwhm[k], "arcsec, of the training images")
+    if stretch is not None:
+        for card, key in _BAND_FACTS:
+            header[card + suffix] = float(stretch[key][k])
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """Where a file of `write_galaxy` came from: the mapping that was given to it.
+
+    Numbers of the stretch are those of the cards, which carry 16 digits.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or galgen did not write it.
+    """
+    from galgen.io.hdu import STRUCTURE, open_images
+
+    file = open_images(path)
+    primary = file.primary
+    if primary.get("CREATOR") != "galgen":
+        raise DataError(f"{path} was not written by galgen: it has no CREATOR = 'galgen' card.")
+    provenance: dict[str, Any] = {
+        _KEYS[card]: value for card, value in primary.items() if card in _KEYS
+    }
+    headers: Sequence[Mapping[str, Any]] = [image.header for image in file.images]
+    suffixes = [""] * len(headers)
+    if len(headers) == 1 and "BANDS" in primary:
+        suffixes = [str(k) for k in range(len(str(primary["BANDS"]).split(",")))]
+        headers = [primary] * len(suffixes)
+    if "STRETCH" in primary:
+        provenance["stretch"] = {"kind": primary["STRETCH"]} | {
+            key: [float(h[card + s]) for h, s in zip(headers, suffixes, strict=True)]
+            for card, key in _BAND_FACTS
+        }
+    known = {"SIMULATE", "CREATOR", "BANDS", "WCSDUMMY", "WCSAXES", "BUNIT", "PIXSCALE", "RADESYS"}
+    known |= {*STRUCTURE, *_KEYS, *_STRETCH}
+    for card, value in primary.items():
+        if card in known or card[:5] in ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT"):
+            continue
+        if card.rstrip("0123456789") in ("BAND", "ZP", "FWHM", "STRLOW", "STRSCALE", "STRTOP"):
+            continue
+        provenance[card.lower()] = value
+    return provenance
