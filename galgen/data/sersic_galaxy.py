@@ -44,8 +44,8 @@ class Galaxies:
         Flux shares at 620 nm of `POPULATION`, shape (N, 4).
     old_fraction, optical_depth
         Stars and dust of the populations, shape (N, 4); see `sersic_light.band_fluxes`.
-    tilt, redshift, magnitude
-        Per galaxy, shape (N,); the magnitude is the total at 620 nm.
+    tilt, redshift, magnitude, r_half
+        Per galaxy, shape (N,); the magnitude is the total at 620 nm, r_half in pixels.
     truth
         Columns of the catalogue that the light does not need, shape (N,) each.
     """
@@ -62,6 +62,7 @@ class Galaxies:
     tilt: Array
     redshift: Array
     magnitude: Array
+    r_half: Array
     truth: dict[str, NDArray[np.generic]]
 
 
@@ -83,9 +84,9 @@ def gaussians(uniform: Array, size: int, magnitude_shift: float) -> Galaxies:
     uniform
         Shape (N, `N_UNIFORM`). One row is one galaxy, whatever the others are.
     size
-        Side of the frame in pixels. The scale radius is 2.3 / 32 of it on average.
+        Side of the frame in pixels. The scale radius is 3 / 32 of it on average.
     magnitude_shift
-        Added to the magnitudes, which are 18.4 to 22.6 without it.
+        Added to the magnitudes, which are 17.9 to 22.1 without it.
 
     Returns
     -------
@@ -97,23 +98,28 @@ def gaussians(uniform: Array, size: int, magnitude_shift: float) -> Galaxies:
     knot_u = uniform[:, N_SCALARS + 2 * N_ARM :].reshape(n, 4, N_KNOT)
 
     depth = next(u) ** 0.6
-    magnitude = 18.4 + 4.2 * depth
-    early = 0.42 - 0.22 * depth
+    magnitude = 17.9 + 4.2 * depth
+    early = 0.38 - 0.2 * depth
     kind_u = next(u)
     kind = np.where(kind_u < early, 0, np.where(kind_u < 1.0 - 0.05 - 0.2 * depth, 1, 2))
-    by_kind = lambda *values: np.choose(kind, [np.broadcast_to(v, n) for v in values])  # noqa: E731
+
+    def by_kind(*values: Array | float) -> Array:
+        return np.asarray(np.choose(kind, [np.broadcast_to(v, n) for v in values]))
+
     magnitude = magnitude + magnitude_shift
     redshift = 0.25 * 10 ** (0.12 * (magnitude - 20.5)) * np.exp(0.35 * _normal(next(u)))
 
-    size_offset = 0.38 * _normal(next(u)) - 0.35 * (depth - 0.6)
-    radius = size / 32 * np.clip(2.3 * np.exp(size_offset), 0.8, 7.5)
+    size_offset = 0.38 * _normal(next(u)) - 0.5 * (depth - 0.6)
+    radius = size / 32 * np.clip(3.0 * np.exp(size_offset), 1.0, 8.0)
     v = next(u)
-    bulge_fraction = by_kind(_between(v, 0.55, 1.0), 0.02 + 0.5 * v**2, 0.08 * v)
+    bulge_fraction = by_kind(_between(v, 0.55, 1.0), 0.03 + 0.45 * v**2, 0.08 * v)
     v = next(u)
-    index = np.round(by_kind(_between(v, 2.5, 5.0), _between(v, 1.5, 4.0), _between(v, 1.0, 2.0)), 1)
+    index = np.round(
+        by_kind(_between(v, 2.5, 5.0), _between(v, 1.5, 4.0), _between(v, 1.0, 2.0)), 1
+    )
     v = next(u)
-    bulge_radius = radius * by_kind(_between(v, 0.8, 1.2), _between(v, 0.15, 0.4), 0.4)
-    disk_radius = radius * by_kind(1.3, 1.0, 1.0)
+    bulge_radius = radius * by_kind(_between(v, 0.55, 0.95), _between(v, 0.15, 0.35), 0.4)
+    disk_radius = radius * by_kind(1.0, 1.1, 1.0)
     cos_i = next(u)
     sin_i = np.sqrt(1.0 - cos_i**2)
     bulge_flat = by_kind(_between(next(u), 0.4, 1.0), 0.7, 0.6)
@@ -122,17 +128,17 @@ def gaussians(uniform: Array, size: int, magnitude_shift: float) -> Galaxies:
 
     v = next(u)
     disk = 1.0 - bulge_fraction
-    arms = disk * by_kind(0.0, _between(v, 0.15, 0.6), 0.25 * v)
+    arms = disk * by_kind(0.0, _between(v, 0.2, 0.75), 0.25 * v)
     v = next(u)
-    knots = disk * by_kind(0.0, 0.02 + 0.2 * v, _between(v, 0.2, 0.65))
+    knots = disk * by_kind(0.0, 0.02 + 0.2 * v, _between(v, 0.25, 0.75))
     knots = np.minimum(knots, disk - arms)
     bar = np.where(next(u) < by_kind(0.0, 0.35, 0.25), next(u), 0.0) * 0.5 * bulge_fraction
     share = np.stack([bulge_fraction, disk - arms - knots, arms, knots], axis=1)
 
-    metal = -0.06 * (magnitude - magnitude_shift - 20.5) + 0.12 * _normal(next(u))
+    metal = -0.06 * (magnitude - magnitude_shift - 20.0) + 0.12 * _normal(next(u))
     age = next(u)
-    bulge_old = by_kind(1.0 - 0.06 * age**4, 1.0 - 0.3 * age, 0.5)
-    disk_old = by_kind(0.95 - 0.15 * age, 0.65 - 0.4 * age, 0.4 - 0.35 * age)
+    bulge_old = by_kind(1.0 - 0.06 * age**4, 1.0 - 0.35 * age, 0.4)
+    disk_old = by_kind(0.95 - 0.15 * age, 0.55 - 0.45 * age, 0.35 - 0.35 * age)
     old_fraction = np.stack([bulge_old, disk_old, 0.4 * disk_old, 0.1 * disk_old], axis=1)
     dust = by_kind(0.05, 0.5 * next(u), 0.2) * (0.3 + sin_i**2)
     optical_depth = dust[:, None] * np.array([0.8, 1.0, 0.9, 0.7])
@@ -222,10 +228,12 @@ def gaussians(uniform: Array, size: int, magnitude_shift: float) -> Galaxies:
         tilt=metal,
         redshift=redshift,
         magnitude=magnitude,
+        r_half=np.zeros(n),
         truth={},
     )
     flat = np.where(bulge_fraction > 0.5, bulge_flat, disk_flat)
     radii = radii_of_light(galaxies, shift[0], shift[1])
+    galaxies.r_half = radii[:, 1]
     known, indices = concentration_table()
     galaxies.truth = {
         "kind": kind,
@@ -265,16 +273,16 @@ def radii_of_light(galaxies: Galaxies, x: Array, y: Array) -> Array:
     central = N_BULGE + N_DISK + 1
     spread = np.sqrt((galaxies.cxx + galaxies.cyy) / 2)
     scale = (flux * np.hypot(spread, distance)).sum(1) / flux.sum(1)
-    grid = np.geomspace(0.03, 8.0, 40)
+    grid = np.geomspace(0.03, 8.0, 28)
     radius = scale[:, None] * grid
     cxx, cxy, cyy = (getattr(galaxies, m)[:, :central] for m in ("cxx", "cxy", "cyy"))
     det = cxx * cyy - cxy**2
     growth = np.zeros_like(radius)
-    angles = np.arange(8) * np.pi / 8
+    angles = np.arange(6) * np.pi / 6
     for c, s in zip(np.cos(angles), np.sin(angles), strict=True):
         g = (cyy * c * c - 2 * cxy * c * s + cxx * s * s) / det
         inside = -np.expm1(-0.5 * radius[:, :, None] ** 2 * g[:, None]) / g[:, None]
-        growth += np.einsum("nrk,nk->nr", inside, flux[:, :central] / np.sqrt(det)) / 8
+        growth += np.einsum("nrk,nk->nr", inside, flux[:, :central] / np.sqrt(det)) / 6
     edge = (radius[:, :, None] - distance[:, None, central:]) / spread[:, None, central:]
     growth += np.einsum("nrk,nk->nr", ndtr(edge), flux[:, central:])
     rows = [np.interp([0.2, 0.5, 0.8], g, r) for g, r in zip(growth, radius, strict=True)]

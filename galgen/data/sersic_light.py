@@ -25,10 +25,10 @@ LETTER_WAVELENGTHS: dict[str, float] = {
     "Y": 1020.0, "J": 1250.0, "H": 1640.0, "K": 2190.0, "Ks": 2150.0,
 }  # fmt: skip
 #: Numbers of JWST filters above F200 (NIRCam, and MIRI below 10 micron): units of 10 nm.
-_JWST_NUMBERS = frozenset(
-    "200W 210M 212N 250M 277W 300M 322W 323N 335M 356W 360M 405N 410M 430M 444W 460M 466N 470N "
-    "480M 560W 770W".split()
-)
+_JWST_NUMBERS = frozenset((
+    "200W", "210M", "212N", "250M", "277W", "300M", "322W", "323N", "335M", "356W", "360M",
+    "405N", "410M", "430M", "444W", "460M", "466N", "470N", "480M", "560W", "770W",
+))  # fmt: skip
 REFERENCE_WAVELENGTH = 620.0
 _FORMS = (
     "a letter (u g r i z y, U B V R G I, Y J H K Ks), an HST or JWST filter (F606W, F115W), "
@@ -93,7 +93,7 @@ def old_spectrum(rest: Array, tilt: Array | float = 0.0) -> Array:
     x = np.log(rest / 550.0)
     inner = np.clip(x, -1.2, 2.3)
     log_flux = (2.6 + tilt) * x - 0.95 * inner * (2.0 * x - inner)
-    return np.exp(log_flux) * (0.35 + 0.65 * _step(np.log(rest / 390.0), 0.03))
+    return np.asarray(np.exp(log_flux) * (0.35 + 0.65 * _step(np.log(rest / 390.0), 0.03)))
 
 
 def young_spectrum(rest: Array) -> Array:
@@ -103,7 +103,7 @@ def young_spectrum(rest: Array) -> Array:
     log_flux = 0.25 * x - 0.3 * inner * (2.0 * x - inner)
     balmer = 0.75 + 0.25 * _step(np.log(rest / 370.0), 0.03)
     lyman = 0.02 + 0.98 * _step(np.log(rest / 121.6), 0.03)
-    return np.exp(log_flux) * balmer * lyman
+    return np.asarray(np.exp(log_flux) * balmer * lyman
 
 
 def band_fluxes(
