@@ -103,7 +103,7 @@ def young_spectrum(rest: Array) -> Array:
     log_flux = 0.25 * x - 0.3 * inner * (2.0 * x - inner)
     balmer = 0.75 + 0.25 * _step(np.log(rest / 370.0), 0.03)
     lyman = 0.02 + 0.98 * _step(np.log(rest / 121.6), 0.03)
-    return np.asarray(np.exp(log_flux) * balmer * lyman
+    return np.asarray(np.exp(log_flux) * balmer * lyman)
 
 
 def band_fluxes(
