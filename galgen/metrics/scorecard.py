@@ -120,3 +120,39 @@ def score(
 
 def _std(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1))
+
+
+def frechet_score(real: NDArray[Any], fake: NDArray[Any], seed: int = 0) -> Score:
+    """Frechet distance of features (N, F) and (M, F), in units of the real set's spread."""
+    import torch
+
+    from galgen.metrics.frechet import frechet_between
+
+    def distance(reference: NDArray[Any], other: NDArray[Any]) -> float:
+        return frechet_between(torch.from_numpy(reference), torch.from_numpy(other))
+
+    return score(distance, real, fake, lowest=0.0, seed=seed)
+
+
+def colour_magnitude_score(real: NDArray[Any], fake: NDArray[Any], seed: int = 0) -> Score:
+    """Fraction of points (M, 2) inside the box of real points (N, 2); higher is better.
+
+    The floor is the fraction of real galaxies in a box that others defined.
+    """
+    from galgen.metrics.colour_magnitude import fraction_inside
+
+    return score(
+        fraction_inside, real, fake, higher_is_better=True, lowest=0.0, highest=1.0, seed=seed
+    )
+
+
+def nearest_score(heldout: NDArray[Any], fake: NDArray[Any], seed: int = 0) -> Score:
+    """Median distance to the nearest training image; smaller than held-out galaxies' is worse.
+
+    `heldout` (N,) and `fake` (M,) are distances to the same training images.
+    """
+
+    def median(reference: NDArray[Any], other: NDArray[Any]) -> float:
+        return float(np.median(other))
+
+    return score(median, heldout, fake, higher_is_better=True, lowest=0.0, seed=seed)

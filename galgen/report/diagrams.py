@@ -1,0 +1,102 @@
+"""Diagrams of the report, drawn without a display and without matplotlib's global state."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from galgen.metrics.colour_magnitude import Box
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+REAL, FAKE = "#4c6a88", "#c8553d"
+_MAX_POINTS = 2000
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _tidy(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9)
+
+
+def colour_magnitude_png(
+    real: NDArray[Any], fake: NDArray[Any], box: Box, labels: Sequence[str]
+) -> bytes:
+    """Points (N, 2) of magnitude and colour, real and generated, with the box; PNG bytes.
+
+    Bright galaxies are to the left. The axes span twice the box, which stray points beyond
+    would squeeze to nothing; those are counted in the corner.
+    """
+    from matplotlib.patches import Rectangle
+
+    figure = _figure(6.4, 4.2)
+    axes = figure.add_subplot()
+    spans = [2.0 * max(w, 1e-3) for w in box.half_width]
+    limits = [(c - s, c + s) for c, s in zip(box.centre, spans, strict=True)]
+    stray = []
+    for points, name, colour in ((real, "real", REAL), (fake, "generated", FAKE)):
+        good = points[np.isfinite(points).all(axis=1)]
+        inside = np.logical_and.reduce(
+            [(good[:, k] >= low) & (good[:, k] <= high) for k, (low, high) in enumerate(limits)]
+        )
+        stray.append(f"{name}: {len(good) - int(inside.sum())} outside, "
+                     f"{len(points) - len(good)} not measured")  # fmt: skip
+        shown = good[inside][:_MAX_POINTS]
+        axes.scatter(shown[:, 0], shown[:, 1], s=11, c=colour, alpha=0.55, lw=0, label=name)
+    corner = [c - w for c, w in zip(box.centre, box.half_width, strict=True)]
+    width, height = (2 * w for w in box.half_width)
+    frame = Rectangle((corner[0], corner[1]), width, height, fill=False, ec="#222", lw=1.2)
+    axes.add_patch(frame)
+    axes.set(xlim=limits[0], ylim=limits[1], xlabel=labels[0], ylabel=labels[1])
+    axes.text(0.99, 0.01, "\n".join(stray), transform=axes.transAxes, ha="right", va="bottom",
+              fontsize=8, color="#444")  # fmt: skip
+    axes.legend(frameon=False, loc="upper left")
+    _tidy(axes)
+    return _png(figure)
+
+
+def histograms_png(panels: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> bytes:
+    """One panel per property: label -> (real values, generated values); PNG bytes.
+
+    Both are normalised to 1 and binned alike, between the 1st and 99th percentile of the two
+    together; not-a-number is left out.
+    """
+    figure = _figure(3.2 * len(panels), 2.7)
+    for k, (label, (real, fake)) in enumerate(panels.items()):
+        axes = figure.add_subplot(1, len(panels), k + 1)
+        values = [v[np.isfinite(v)] for v in (real, fake)]
+        both = np.concatenate(values)
+        if both.size:
+            low, high = np.percentile(both, (1, 99))
+            edges = np.linspace(low, high if high > low else low + 1, 25)
+            for v, name, colour in zip(values, ("real", "generated"), (REAL, FAKE), strict=True):
+                weights = np.full(v.shape, 1 / max(1, v.size))
+                axes.hist(v, edges, weights=weights, histtype="step", lw=1.6, color=colour,
+                          label=name)  # fmt: skip
+        axes.set_xlabel(label, fontsize=10)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        _tidy(axes)
+        if k == 0:
+            axes.legend(frameon=False, fontsize=8)
+    return _png(figure)

@@ -1,0 +1,79 @@
+"""What a score card says, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: Above so many standard deviations of the real-real splits a difference is called one.
+_CLEAR = 3.0
+
+TITLES = {
+    "frechet_physics": "Fréchet distance, physics features",
+    "colour_magnitude": "In the colour-magnitude box",
+    "nearest_training": "Distance to the nearest training image",
+}
+BETTER = {
+    "frechet_physics": "lower is better",
+    "colour_magnitude": "higher is better",
+    "nearest_training": "no lower than the floor",
+}
+
+
+def verdict(result: Mapping[str, Any]) -> list[str]:
+    """One sentence per metric of an evaluation (the content of evaluation.json)."""
+    metrics = result["metrics"]
+    return [
+        sentence(metrics[name])
+        for name, sentence in (
+            ("frechet_physics", _frechet),
+            ("colour_magnitude", _colour_magnitude),
+            ("nearest_training", _nearest),
+        )
+        if name in metrics
+    ]
+
+
+def _frechet(score: Mapping[str, Any]) -> str:
+    if score["value"] is None:
+        return f"The Fréchet distance was not computed: {score['reason']}."
+    numbers = (
+        f"Fréchet distance {score['value']:.3g}, where two samples of {score['n']} real galaxies "
+        f"differ by {score['floor']:.3g}{_z(score)}"
+    )
+    if _clear(score):
+        return f"The generated set can be told from the real one: {numbers}."
+    return f"The generated set differs no more than a second real sample would: {numbers}."
+
+
+def _colour_magnitude(score: Mapping[str, Any]) -> str:
+    if score["value"] is None:
+        return f"The colour-magnitude check does not apply: {score['reason']}."
+    numbers = (
+        f"{score['value']:.1%} lie in the colour-magnitude box, where {score['floor']:.1%} of real "
+        f"galaxies that did not define it do{_z(score)}"
+    )
+    if _clear(score):
+        return f"Magnitudes and colours are off: {numbers}."
+    return f"Magnitudes and colours look right: {numbers}."
+
+
+def _nearest(score: Mapping[str, Any]) -> str:
+    if score["value"] is None:
+        return f"The copy check was not made: {score['reason']}."
+    numbers = (
+        f"the median distance to the nearest training image is {score['value']:.3g}, "
+        f"that of real galaxies not trained on {score['floor']:.3g}{_z(score)}"
+    )
+    if _clear(score):
+        return f"Generated galaxies lie suspiciously near to training images: {numbers}. Look at the pairs."
+    return f"No sign of copying: {numbers}."
+
+
+def _clear(score: Mapping[str, Any]) -> bool:
+    z = score["z"]
+    return bool(z > _CLEAR) if z is not None else score["value"] != score["floor"]
+
+
+def _z(score: Mapping[str, Any]) -> str:
+    return "" if score["z"] is None else f" (z = {score['z']:+.1f})"
