@@ -153,8 +153,8 @@ def _count(header: Mapping[str, Card], key: str) -> int:
 def parse_header(raw: bytes | mmap.mmap, start: int, path: str | Path) -> tuple[dict[str, Card], int]:
     """Cards of the header that begins at byte `start`, and where its data begin.
 
-    The first of several cards of one keyword wins, as in astropy. HISTORY, COMMENT and
-    HIERARCH cards are left out; a string carried on by CONTINUE is put together.
+    The first of several cards of one keyword wins, as in astropy. HISTORY and COMMENT
+    are left out; a string carried on by CONTINUE is put together.
     """
     cards: dict[str, Card] = {}
     last = ""
@@ -183,7 +183,10 @@ def _parse_card(card: bytes) -> tuple[str, Card | None]:
     key = card[:8].decode("ascii", "replace").rstrip()
     if key == "CONTINUE":
         return key, _parse_value(card[8:].decode("ascii", "replace"))
-    if card[8:10] != b"= " or key == "HIERARCH":
+    if key == "HIERARCH":
+        name, equals, value = card[8:].decode("ascii", "replace").partition("=")
+        return name.strip().upper(), _parse_value(value) if equals else None
+    if card[8:10] != b"= ":
         return key, None
     return key, _parse_value(card[10:].decode("ascii", "replace"))
 
@@ -247,5 +250,5 @@ def _cards(header: Any) -> dict[str, Card]:
             "COMMENT",
             "HISTORY",
         ):
-            cards.setdefault(card.keyword, card.value)
+            cards.setdefault(card.keyword.upper(), card.value)
     return cards

@@ -22,20 +22,19 @@ from galgen.io.atomic import replacing
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-#: Provenance key -> (FITS keyword, comment).
+#: Provenance key -> (FITS keyword, comment). CKPTHASH is the SHA-256, too long for a comment.
 CARDS: dict[str, tuple[str, str]] = {
     "seed": ("SEED", "random seed of the run that drew it"),
     "index": ("SAMPLE", "index of this galaxy under that seed"),
     "truncation": ("TRUNC", "truncation of the latent, 1 for none"),
     "label": ("LABEL", "class that was asked for"),
     "model": ("MODEL", "generator/critic pair"),
-    "checkpoint": ("CKPTHASH", "SHA-256 of the checkpoint"),
+    "checkpoint": ("CKPTHASH", ""),
     "images": ("NIMAGES", "images shown to the critic in training"),
     "version": ("GALGENV", "version of galgen"),
 }
 _KEYS = {card: key for key, (card, _) in CARDS.items()}
-_STRETCH = ("STRETCH", "STRLOW", "STRSCALE", "STRTOP")
-_BAND_FACTS = (("STRLOW", "low"), ("STRSCALE", "scale"), ("STRTOP", "top"))
+_BAND_FACTS = (("STRLOW", "low"), ("STRSOFT", "scale"), ("STRTOP", "top"))
 
 
 def write_galaxy(
@@ -179,11 +178,11 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
             for card, key in _BAND_FACTS
         }
     known = {"SIMULATE", "CREATOR", "BANDS", "WCSDUMMY", "WCSAXES", "BUNIT", "PIXSCALE", "RADESYS"}
-    known |= {*STRUCTURE, *_KEYS, *_STRETCH}
+    known |= {*STRUCTURE, *_KEYS, "STRETCH"}
     for card, value in primary.items():
         if card in known or card[:5] in ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT"):
             continue
-        if card.rstrip("0123456789") in ("BAND", "ZP", "FWHM", "STRLOW", "STRSCALE", "STRTOP"):
+        if card.rstrip("0123456789") in ("BAND", "ZP", "FWHM", "STRLOW", "STRSOFT", "STRTOP"):
             continue
         provenance[card.lower()] = value
     return provenance

@@ -1,0 +1,229 @@
+"""Tables beside images: labels, groups, selections and redshifts by column."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galgen.errors import ConfigError, DataError
+from galgen.io import file_kind, image_stem
+
+#: Names under which a table in a folder of images is found without being asked for.
+CATALOGUE_NAMES = tuple(
+    stem + suffix
+    for stem in ("catalogue", "catalog", "labels")
+    for suffix in (".csv", ".fits", ".fits.gz")
+)
+_NAME_COLUMNS = ("file", "filename", "file_name", "name", "id", "objid", "object_id")
+_CONDITION = re.compile(r"^\s*(\w+)\s*(==|!=|>=|<=|=|>|<)\s*(.+?)\s*$")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of text, as they stand in the file: identifiers of 17 digits stay exact."""
+
+    path: Path
+    columns: dict[str, list[str]]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    def column(self, name: str, option: str) -> list[str]:
+        """One column; `option` is what the error message names.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such column.
+        """
+        if name in self.columns:
+            return self.columns[name]
+        folded = [have for have in self.columns if have.lower() == name.lower()]
+        if len(folded) == 1:
+            return self.columns[folded[0]]
+        near = difflib.get_close_matches(name, self.columns, 1)
+        hint = f"did you mean {near[0]!r}" if near else f"it has {', '.join(self.columns)}"
+        raise ConfigError(f"{self.path} has no column {name!r} ({option}); {hint}.")
+
+    def match(self, names: Sequence[str]) -> NDArray[np.int64] | None:
+        """Row of each galaxy, -1 where the table has none; None if the table names no file.
+
+        The column is the first of file, name, id, ... or else the first one at all in which
+        at least half of the galaxies are found, with or without ending and folder.
+        """
+        ordered = [c for key in _NAME_COLUMNS for c in self.columns if c.lower() == key]
+        ordered += [column for column in self.columns if column not in ordered]
+        for column in ordered:
+            rows: dict[str, int] = {}
+            for row, value in enumerate(self.columns[column]):
+                for alias in _aliases(value):
+                    rows.setdefault(alias, row)
+            found = np.array([_first_row(rows, name) for name in names], dtype=np.int64)
+            if len(found) and (found >= 0).mean() >= 0.5:
+                return found
+        return None
+
+
+def _aliases(value: str) -> tuple[str, ...]:
+    text = value.strip().replace("\\", "/")
+    plain = text if file_kind(text) is None else text[: len(text) - len(_ending(text))]
+    return tuple(dict.fromkeys((plain, plain.rsplit("/", 1)[-1])))
+
+
+def _ending(text: str) -> str:
+    name = text.rsplit("/", 1)[-1]
+    return name[len(image_stem(name)) :]
+
+
+def _first_row(rows: dict[str, int], name: str) -> int:
+    return rows.get(name, rows.get(name.rsplit("/", 1)[-1], -1))
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV or FITS table.
+
+    Raises
+    ------
+    DataError
+        If it is missing, empty or no table.
+    """
+    if not path.is_file():
+        raise DataError(f"the table {path} does not exist.")
+    try:
+        columns = _read_csv(path) if file_kind(path) != "fits" else _read_fits_table(path)
+    except (OSError, ValueError, UnicodeDecodeError, csv.Error, IndexError) as error:
+        raise DataError(f"{path} cannot be read as a table ({error}).") from error
+    if not columns or not next(iter(columns.values())):
+        raise DataError(f"{path} is a table without rows.")
+    return Table(path, columns)
+
+
+def _read_csv(path: Path) -> dict[str, list[str]]:
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
+    if not rows:
+        return {}
+    names = [name.strip() for name in rows[0]]
+    for row in rows[1:]:
+        if len(row) != len(names):
+            raise ValueError(f"a row of {len(row)} values under {len(names)} column names")
+    return {name: [row[k].strip() for row in rows[1:]] for k, name in enumerate(names)}
+
+
+def _read_fits_table(path: Path) -> dict[str, list[str]]:
+    from astropy.io import fits
+
+    with fits.open(path) as hdus:
+        table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+        if table is None:
+            raise ValueError("it has no table HDU")
+        return {
+            column: [str(value).strip() for value in table.data[column]]
+            for column in table.columns.names
+            if np.ndim(table.data[column]) == 1
+        }
+
+
+def find_table(folder: Path, name: str) -> Path:
+    """A table by name: in the folder of images first, then as a path of its own.
+
+    Raises
+    ------
+    DataError
+        If it is in neither place.
+    """
+    for path in (folder / name, Path(name)):
+        if path.is_file():
+            return path
+    raise DataError(f"the table {name} is neither in {folder} nor in the working directory.")
+
+
+def folder_catalogue(folder: Path) -> Path | None:
+    """The table that lies among the images under one of `CATALOGUE_NAMES`, if any."""
+    return next((folder / name for name in CATALOGUE_NAMES if (folder / name).is_file()), None)
+
+
+def split_column(text: str, option: str) -> tuple[str, str]:
+    """``FILE:COLUMN`` or ``header:KEY`` in its two parts.
+
+    Raises
+    ------
+    ConfigError
+        If a part is missing.
+    """
+    file, colon, column = text.rpartition(":")
+    if not colon or not file or not column:
+        raise ConfigError(f"{option} {text!r} must read FILE:COLUMN, for example labels.csv:label.")
+    return file, column
+
+
+def numbers_of(values: Sequence[str]) -> NDArray[np.generic]:
+    """Column as int64, else float64 (empty cells NaN), else as text."""
+    try:
+        return np.array([int(value) for value in values], dtype=np.int64)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return np.array([float(value) if value else np.nan for value in values])
+    except ValueError:
+        return np.array(list(values), dtype=np.str_)
+
+
+def passes(table: Table, conditions: str) -> NDArray[np.bool_]:
+    """Rows for which every one of the comma-separated comparisons holds.
+
+    ``i_peak_snr>10,bright_pixel_flag==0``; the operators are ``== = != > >= < <=``. Numbers
+    are compared as numbers, anything else as text with ``==`` and ``!=`` alone.
+
+    Raises
+    ------
+    ConfigError
+        If a comparison cannot be understood or names no column.
+    """
+    keep = np.ones(len(table), dtype=np.bool_)
+    for condition in conditions.split(","):
+        match = _CONDITION.match(condition)
+        if match is None:
+            raise ConfigError(
+                f"select has {condition.strip()!r}, which is no comparison such as i_peak_snr>10."
+            )
+        name, operator, value = match.groups()
+        keep &= _compare(numbers_of(table.column(name, "select")), operator, value, name)
+    return keep
+
+
+def _compare(
+    column: NDArray[np.generic], operator: str, value: str, name: str
+) -> NDArray[np.bool_]:
+    text = value.strip("'\"")
+    if column.dtype.kind == "U":
+        if operator not in ("==", "=", "!="):
+            raise ConfigError(f"select compares the text column {name!r} by {operator}: use == or !=.")
+        equal = np.asarray(column == text)
+        return ~equal if operator == "!=" else equal
+    try:
+        number = int(text)
+    except ValueError:
+        try:
+            number = float(text)  # type: ignore[assignment]
+        except ValueError:
+            raise ConfigError(
+                f"select compares the number column {name!r} with {value!r}, which is no number."
+            ) from None
+    compare = {
+        "==": np.equal,
+        "=": np.equal,
+        "!=": np.not_equal,
+        ">": np.greater,
+        ">=": np.greater_equal,
+        "<": np.less,
+        "<=": np.less_equal,
+    }[operator]
+    return np.asarray(compare(column, number), dtype=np.bool_)
