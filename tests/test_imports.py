@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "galgen"
 # Floors of the house from the top down; parts that share a floor may use each other.
 HOUSE: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("config", "bands", "randomness"),
+    ("config", "bands", "randomness", "runs"),
     ("io",),
     ("stretch",),
     ("data",),
