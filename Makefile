@@ -54,7 +54,7 @@ lint: $(STAMP) ## ruff and mypy
 	$(BIN)/python -m mypy
 
 bench: $(STAMP) ## run the benchmarks
-	@PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmarks/run.sh
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 docs: $(STAMP) ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -48,14 +48,14 @@ class StepStreams:
     world: int = 1
 
     def normal(self, stream: str, *shape: int) -> Tensor:
-        """Standard normal numbers (local, *shape): this rank's slice of the global draw."""
+        """Standard normal numbers ``(local, *shape)``: this rank's slice of the global draw."""
         draw = torch.randn(
             self.local * self.world, *shape, generator=generator(self.seed, stream, self.images)
         )
         return self._slice(draw)
 
     def uniform(self, stream: str, *shape: int) -> Tensor:
-        """Uniform numbers in [0, 1), shape (local, *shape)."""
+        """Uniform numbers in [0, 1), shape ``(local, *shape)``."""
         draw = torch.rand(
             self.local * self.world, *shape, generator=generator(self.seed, stream, self.images)
         )

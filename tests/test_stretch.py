@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from galgen.bands import ImageSpec
 from galgen.errors import CheckpointError, ConfigError, DataError
+from galgen.io.cutout import read_cutout
+from galgen.io.header import write_galaxy
 from galgen.stretch import KINDS, Stretch
 
 SKY_NOISE = (0.02, 0.5, 7.0)
@@ -229,3 +234,28 @@ def test_gradients_pass_both_ways() -> None:
     stretch.inverse(stretch(flux)).sum().backward()  # type: ignore[no-untyped-call]
     assert flux.grad is not None
     torch.testing.assert_close(flux.grad, torch.ones_like(flux), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["hsc_grizy_fits_32", "sdss_ugriz_fits"])
+def test_real_cutouts_keep_magnitude_and_colour(
+    name: str, real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """FITS -> tensor -> network space -> FITS, on real observations."""
+    cutouts = [read_cutout(path) for path in sorted(real_data(name).glob("*.fits"))]
+    bands = cutouts[0].bands
+    assert bands is not None
+    flux = torch.stack([torch.from_numpy(c.pixels) for c in cutouts])
+    stretch = Stretch.fit(flux)
+    spec = ImageSpec(size=flux.shape[-1], bands=bands, unit="nanomaggy")
+    back = torch.empty_like(flux)
+    for i, image in enumerate(stretch.inverse(stretch(flux))):
+        path = tmp_path / f"{i}.fits"
+        write_galaxy(path, image.numpy(), spec, {"index": i})
+        back[i] = torch.from_numpy(read_cutout(path, bands=bands).pixels)
+    centre = slice(flux.shape[-1] // 4, -(flux.shape[-1] // 4))
+    before, after = (f.double()[:, :, centre, centre].sum(dim=(2, 3)) for f in (flux, back))
+    seen = (before > 0) & (after > 0)
+    assert float(seen.float().mean()) > 0.9, "most cutouts show a source"
+    change = torch.where(seen, -2.5 * (after / before).log10(), torch.zeros(()))
+    assert float(change.abs().max()) < 1e-3
+    assert float((change[:, :-1] - change[:, 1:]).abs().max()) < 1e-3
