@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 
 _MICRONS = {
-    **{"u": 0.36, "g": 0.48, "r": 0.62, "i": 0.75, "z": 0.89, "y": 1.00},
-    **{"j": 1.25, "h": 1.63, "k": 2.20, "ks": 2.15, "b": 0.44, "v": 0.55},
-    **{"nuv": 0.23, "fuv": 0.15, "w1": 3.4, "w2": 4.6, "w3": 12.0, "w4": 22.0},
-}
+    "u": 0.36, "g": 0.48, "r": 0.62, "i": 0.75, "z": 0.89, "y": 1.00,
+    "j": 1.25, "h": 1.63, "k": 2.20, "ks": 2.15, "b": 0.44, "v": 0.55,
+    "nuv": 0.23, "fuv": 0.15, "w1": 3.4, "w2": 4.6, "w3": 12.0, "w4": 22.0,
+}  # fmt: skip
 _FILTER = re.compile(r"^f(\d{3,4})(?:w|n|m|lp|x|w2)$")
 #: Above this number an HST or JWST filter name counts nanometres, and so does its whole set.
 _LARGEST_TENS_OF_NM = 500

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -135,7 +136,7 @@ class PhysicsFeatures:
 
     def _names(self) -> list[str]:
         ordered = [self.spec.bands[c] for c in self._order]
-        names = ["flux", *(f"{a}-{b}" for a, b in zip(ordered, ordered[1:], strict=False))]
+        names = ["flux", *(f"{a}-{b}" for a, b in pairwise(ordered))]
         names += _SHAPE_NAMES
         names += [f"profile_{b}_{k}" for b in self.spec.bands for k in range(len(self._profile))]
         names += [f"spectrum_{b}_{k}" for b in self.spec.bands for k in range(len(self._spectrum))]
@@ -188,7 +189,7 @@ class PhysicsFeatures:
         ellipticity = torch.hypot(xx - yy, 2 * xy) / trace
         r20, r50, r80 = self._growth_radii(light, torch.hypot(dx, dy), (0.2, 0.5, 0.8))
         turned = reference.rot90(2, (1, 2))
-        difference = ((reference - turned).abs() * torch.maximum(segment, segment.rot90(2, (1, 2))))
+        difference = (reference - turned).abs() * torch.maximum(segment, segment.rot90(2, (1, 2)))
         asymmetry = difference.sum((1, 2)) / (2 * total)
         features = [
             0.5 * trace.log(),
@@ -233,7 +234,8 @@ class PhysicsFeatures:
         bands = bands - bands.mean(2, keepdim=True)
         norm = bands.norm(dim=2).clamp_min(_SMALL)
         product = (bands[:, :-1] * bands[:, 1:]).sum(2) / (norm[:, :-1] * norm[:, 1:])
-        return product.mean(1, keepdim=True)
+        coherence: Tensor = product.mean(1, keepdim=True)
+        return coherence
 
 
 def _rows_per_band(rows: int, bands: int, least: int) -> int:
@@ -247,9 +249,8 @@ def _grouping(ring: Tensor, count: int, groups: int) -> Tensor:
     """
     steps = [round((count + 1) ** (k / groups)) for k in range(groups + 1)]
     edges = sorted(set(steps))
-    masks = [((ring >= a - 1) & (ring < b - 1)).flatten() for a, b in zip(edges, edges[1:])]  # noqa: B905
-    weights = torch.stack([m.float() / m.sum() for m in masks if bool(m.any())])
-    return weights
+    masks = [((ring >= a - 1) & (ring < b - 1)).flatten() for a, b in pairwise(edges)]
+    return torch.stack([m.float() / m.sum() for m in masks if bool(m.any())])
 
 
 def _ring_means(x: Tensor, weights: Tensor) -> Tensor:
@@ -258,9 +259,9 @@ def _ring_means(x: Tensor, weights: Tensor) -> Tensor:
 
 
 def _gini(light: Tensor, segment: Tensor) -> Tensor:
-    """Gini coefficient of the pixels in the segment, 0 equal to 1 all in one pixel.
+    r"""Gini coefficient of the pixels in the segment: 0 for equal ones, 1 for a single bright one.
 
-    :math:`G = \\sum_i (2 i - n - 1) |f_i| / (\\bar f n (n - 1))` over sorted fluxes (Lotz et
+    :math:`G = \sum_i (2 i - n - 1) |f_i| / (\bar f n (n - 1))` over sorted fluxes (Lotz et
     al. 2004, eq. 6). Pixels outside the segment are zero and sort first; the ranks skip them.
     """
     n = segment.sum((1, 2))

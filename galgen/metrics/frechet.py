@@ -45,7 +45,8 @@ def frechet_distance(
     product = root @ covariance2 @ root
     cross = torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum()
     distance = (mean1 - mean2).square().sum() + covariance1.trace() + covariance2.trace()
-    return (distance - 2 * cross).clamp_min(0)
+    squared: Tensor = (distance - 2 * cross).clamp_min(0)
+    return squared
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -137,7 +137,7 @@ def _candidates(
 def _exact(q: Tensor, block: Tensor, rows: Tensor, turns: Tensor) -> Tensor:
     """Mean squared difference (N,) of each query and its reference, from the pixels."""
     out = torch.empty(len(q), dtype=torch.float64)
-    for turn in turns.unique().tolist():
+    for turn in sorted(set(turns.tolist())):
         chosen = (turns == turn).nonzero()[:, 0]
         difference = q[chosen] - orient(block[rows[chosen]], turn)
         out[chosen] = difference.cpu().double().square().flatten(1).mean(1)

@@ -216,7 +216,9 @@ def _central_label(labels: NDArray[Any]) -> int | None:
     return int(max(tied, key=lambda label: int((labels == label).sum())))
 
 
-def _kron(residual: NDArray[Any], reference: NDArray[Any], segments: Any, label: int) -> list[float]:
+def _kron(
+    residual: NDArray[Any], reference: NDArray[Any], segments: Any, label: int
+) -> list[float]:
     """Position, aperture, half-light radius, ellipticity and Kron flux in each band."""
     from photutils.segmentation import SourceCatalog
 

@@ -91,7 +91,7 @@ def histograms_png(panels: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> b
             edges = np.linspace(low, high if high > low else low + 1, 25)
             for v, name, colour in zip(values, ("real", "generated"), (REAL, FAKE), strict=True):
                 weights = np.full(v.shape, 1 / max(1, v.size))
-                axes.hist(v, edges, weights=weights, histtype="step", lw=1.6, color=colour,
+                axes.hist(v, edges.tolist(), weights=weights, histtype="step", lw=1.6, color=colour,
                           label=name)  # fmt: skip
         axes.set_xlabel(label, fontsize=10)
         axes.set_yticks([])

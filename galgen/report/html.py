@@ -154,9 +154,7 @@ def _pair_section(title: str, pairs: Sequence[Pair], note: str) -> list[str]:
         both = [pair.picture[None], pair.nearest[None]]
         sheet = mosaic(_join(both), 2, scale=1)
         image = _pixels(sheet, tile_scale(pair.picture.shape[1]), pair.caption)
-        figures.append(
-            f"<figure>{image}<figcaption>{escape(pair.caption)}</figcaption></figure>"
-        )
+        figures.append(f"<figure>{image}<figcaption>{escape(pair.caption)}</figcaption></figure>")
     head = f"<h2>{escape(title)}</h2>" + (f"<p class=note>{escape(note)}</p>" if note else "")
     return [f"{head}<div class=pairs>{''.join(figures)}</div>"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,27 +175,18 @@ def write_atomically(path: Path, content: bytes) -> Path:
     OutputError
         If the folder cannot be made or written to.
     """
-    temporary: str | None = None
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())
+        temporary.write_bytes(content)
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         why = error.strerror or error
         raise OutputError(f"{path} cannot be written ({why}): choose another --out.") from None
+    finally:
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
     return path
-
-
-def _umask() -> int:
-    # mkstemp makes files that only their owner may read, which a picture need not be.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _image(picture: Pictures) -> Image.Image:

@@ -66,7 +66,7 @@ def _nearest(score: Mapping[str, Any]) -> str:
         f"that of real galaxies not trained on {score['floor']:.3g}{_z(score)}"
     )
     if _clear(score):
-        return f"Generated galaxies lie suspiciously near to training images: {numbers}. Look at the pairs."
+        return f"Generated galaxies lie too near to training images, look at the pairs: {numbers}."
     return f"No sign of copying: {numbers}."
 
 
