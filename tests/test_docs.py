@@ -112,9 +112,10 @@ def test_commands_exist(page: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(REPOSITORY)))
 def test_docstring_examples(path: Path, workdir: Path) -> None:
     name = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
-    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
-    assert result.attempted > 0
-    assert result.failed == 0
+    module = importlib.import_module(name)
+    found = sum(len(test.examples) for test in doctest.DocTestFinder().find(module))
+    assert found == path.read_text(encoding="utf-8").count(">>> "), "an example is out of sight"
+    assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
 
 
 def test_blocks_are_found_run_and_skipped() -> None:
