@@ -255,11 +255,11 @@ def gaussians(uniform: Array, size: int, magnitude_shift: float) -> Galaxies:
 
 
 def radii_of_light(galaxies: Galaxies, x: Array, y: Array) -> Array:
-    """Radii in pixels of circles about (x, y) that hold 20, 50 and 80 % of the flux at 620 nm.
+    r"""Radii in pixels of circles about (x, y) that hold 20, 50 and 80 % of the flux at 620 nm.
 
     A Gaussian about the centre is integrated exactly over angle,
-    :math:`1 - \\langle e^{-R^2 g(\\theta)/2} / g \\rangle / (\\sigma_a \\sigma_b)` with
-    :math:`g = u^T \\Sigma^{-1} u`; one off it counts as a ring of its own width.
+    :math:`1 - \langle e^{-R^2 g(\theta)/2} / g \rangle / (\sigma_a \sigma_b)` with
+    :math:`g = u^T \Sigma^{-1} u`; one off it counts as a ring of its own width.
 
     Returns
     -------
