@@ -1,0 +1,1 @@
+"""Many cutouts: folders, built-in sets, the simulator, sampling and augmentation."""

@@ -1,0 +1,134 @@
+"""Facts of each galaxy from a table beside the images, from headers, or from class folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galgen.data.folder import Entry
+from galgen.data.table import (
+    Table,
+    find_table,
+    folder_catalogue,
+    numbers_of,
+    passes,
+    read_table,
+    split_column,
+)
+from galgen.errors import ConfigError, DataError
+from galgen.io.cutout import Card
+
+
+def open_table(root: Path, name: str, names: Sequence[str]) -> tuple[Table, NDArray[np.int64]]:
+    """A table and its row of each galaxy, -1 for none.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or no column holds the files' names.
+    """
+    table = read_table(find_table(root, name))
+    rows = table.match(names)
+    if rows is None:
+        raise DataError(
+            f"{table.path} has no column that names the files of {root}: add one called file."
+        )
+    return table, rows
+
+
+def column_of(
+    text: str,
+    option: str,
+    root: Path,
+    names: Sequence[str],
+    headers: Sequence[Mapping[str, Card]] = (),
+) -> list[str | None]:
+    """Values of ``FILE:COLUMN`` or ``header:KEY``, None for galaxies without one."""
+    file, key = split_column(text, option)
+    if file == "header":
+        values = [header.get(key.upper()) for header in headers]
+        return [None if value is None else str(value) for value in values]
+    table, rows = open_table(root, file, names)
+    column = table.column(key, option)
+    return [column[row] if row >= 0 and column[row] != "" else None for row in rows]
+
+
+def require(values: Sequence[str | None], names: Sequence[str], text: str) -> list[str]:
+    """The values, if every galaxy has one.
+
+    Raises
+    ------
+    DataError
+        If some have none.
+    """
+    missing = [name for name, value in zip(names, values, strict=True) if value is None]
+    if missing:
+        raise DataError(
+            f"{text} gives no value for {len(missing)} of {len(names)} galaxies, "
+            f"for example {missing[0]}: complete it or remove those files."
+        )
+    return [value for value in values if value is not None]
+
+
+def floats(values: Sequence[str | None], text: str) -> NDArray[np.float64]:
+    """Numbers, NaN where a galaxy has none.
+
+    Raises
+    ------
+    DataError
+        If a value is no number.
+    """
+    try:
+        return np.array([np.nan if value is None else float(value) for value in values])
+    except ValueError as error:
+        raise DataError(f"{text} holds something else than numbers ({error}).") from None
+
+
+def selected(root: Path, entries: Sequence[Entry], select: str, notes: list[str]) -> list[Entry]:
+    """Galaxies whose row of a table passes every comparison; those without a row do not.
+
+    Raises
+    ------
+    ConfigError
+        If a comparison is wrong or nothing passes.
+    """
+    file, colon, conditions = select.partition(":")
+    if not colon:
+        found = folder_catalogue(root)
+        if found is None:
+            raise ConfigError(f"{root} holds no catalogue: name it, data.select=FILE:{select}.")
+        file, conditions = found.name, select
+    table, rows = open_table(root, file, [entry.name for entry in entries])
+    good = passes(table, conditions)
+    kept = [entry for entry, row in zip(entries, rows, strict=True) if row >= 0 and good[row]]
+    if not kept:
+        raise ConfigError(f"data.select={select} leaves none of {len(entries)} galaxies of {root}.")
+    notes.append(f"{len(kept)} of {len(entries)} galaxies pass {conditions}.")
+    return kept
+
+
+def class_numbers(values: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Class number of each galaxy and the class names, in order of number or of name."""
+    names = sorted(set(values))
+    if all(name.lstrip("-").isdigit() for name in names):
+        names.sort(key=int)
+    number = {name: k for k, name in enumerate(names)}
+    return np.array([number[value] for value in values], dtype=np.int64), tuple(names)
+
+
+def catalogue_of(root: Path, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+    """Columns of the folder's own catalogue, if it has one that names the files."""
+    path = folder_catalogue(root)
+    if path is None:
+        return {}
+    table = read_table(path)
+    rows = table.match(names)
+    if rows is None:
+        return {}
+    return {
+        key: numbers_of([column[row] if row >= 0 else "" for row in rows])
+        for key, column in table.columns.items()
+    }

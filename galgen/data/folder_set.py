@@ -1,0 +1,167 @@
+"""A folder of images as a set: read, checked and brought to one size and one set of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galgen.bands import ImageSpec
+from galgen.data import columns, quality
+from galgen.data.draw import draw
+from galgen.data.facts import Stated, spec_of
+from galgen.data.folder import Entry, scan_folder
+from galgen.data.loading import load, majority, probe, sized
+from galgen.data.reader import GalaxyReader
+from galgen.errors import ConfigError, DataError
+
+_VAGUE_NAMES = frozenset("train valid val test images data fits cutouts".split())
+
+
+@dataclass(frozen=True)
+class FolderSet:
+    """A `galgen.data.sets.CutoutSet` over files, with or without a copy in memory."""
+
+    spec: ImageSpec
+    name: str
+    entries: tuple[Entry, ...]
+    reader: GalaxyReader
+    kept: NDArray[np.float32] | None
+    groups: Sequence[str]
+    labels: NDArray[np.int64] | None
+    classes: tuple[str, ...]
+    catalogue: Mapping[str, NDArray[np.generic]]
+    bad: Sequence[tuple[str, str]]
+    notes: Sequence[str]
+    max_margin: int
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the galaxies."""
+        return tuple(entry.name for entry in self.entries)
+
+    def read(self, indices: Sequence[int], margin: int = 0) -> NDArray[np.float32]:
+        """Galaxies from memory, or from their files where a margin is wanted.
+
+        Pixels of the margin were not checked when the set was opened; those that are not
+        finite are read as 0.
+
+        Raises
+        ------
+        DataError
+            If a file of a set that is not kept in memory turns out bad.
+        """
+        if not 0 <= margin <= self.max_margin:
+            raise ValueError(f"margin {margin} is not in 0..{self.max_margin}")
+        if margin == 0 and self.kept is not None:
+            return self.kept[np.asarray(indices, dtype=np.int64)]
+        side = self.spec.size + 2 * margin
+        out = np.empty((len(indices), self.spec.n_bands, side, side), np.float32)
+        inner = slice(margin, margin + self.spec.size)
+        for row, index in enumerate(indices):
+            entry = self.entries[index]
+            pixels = self.reader.read(entry, margin).pixels
+            if pixels.shape != out.shape[1:]:
+                raise DataError(
+                    f"{entry.files[0]} has {len(pixels)} bands, the set has "
+                    f"{self.spec.n_bands}: take it out of the folder."
+                )
+            reason = quality.flaw(pixels[:, inner, inner], self.spec.photometric)
+            if reason is not None:
+                raise DataError(f"{entry.files[0]} is bad ({reason}): take it out of the folder.")
+            out[row] = np.nan_to_num(pixels, posinf=0.0, neginf=0.0) if margin else pixels
+        return out
+
+
+def open_folder(
+    source: str | Path,
+    *,
+    size: int | None = None,
+    crop: int | None = None,
+    bands: tuple[str, ...] | None = None,
+    labels: str | None = None,
+    group: str | None = None,
+    select: str | None = None,
+    stated: Stated | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    bad_fraction: float = 0.25,
+    redshift: str | None = None,
+) -> FolderSet:
+    """Open a folder; see `galgen.data.sets.open_set` for the options."""
+    index = scan_folder(source)
+    root, notes, bad = index.root, list(index.notes), list(index.bad)
+    entries = list(index.entries)
+    if select is not None:
+        entries = columns.selected(root, entries, select, notes)
+    if labels is not None:
+        entries = _labelled(root, entries, labels, bad)
+    entries = [entries[row] for row in draw(len(entries), count, seed)]
+    reader = GalaxyReader(index.kind == "raster", index.bands, bands)
+    facts = probe(reader, entries, str(source))
+    reader = sized(reader, facts, size, crop, notes)
+    loaded = load(reader, entries, majority(facts), bad, bad_fraction, str(source), notes)
+    names = [entry.name for entry in loaded.entries]
+    headers = [cutout.header for cutout in loaded.facts]
+    classes: tuple[str, ...] = ()
+    numbers: NDArray[np.int64] | None = None
+    if labels is not None:
+        values = columns.column_of(labels, "--labels", root, names, headers)
+        numbers, classes = columns.class_numbers(columns.require(values, names, labels))
+    elif index.classes:
+        folders = [str(entry.folder) for entry in loaded.entries]
+        numbers, classes = columns.class_numbers(folders)
+    groups = names
+    if group is not None:
+        values = columns.column_of(group, "data.group", root, names, headers)
+        groups = columns.require(values, names, group)
+    catalogue = columns.catalogue_of(root, names)
+    if redshift is not None:
+        values = columns.column_of(redshift, "data.redshift", root, names, headers)
+        catalogue["z"] = columns.floats(values, redshift)
+    assert reader.size is not None
+    return FolderSet(
+        spec=spec_of(loaded.facts, reader.size, stated or Stated(), str(source), notes),
+        name=_short_name(root),
+        entries=tuple(loaded.entries),
+        reader=reader,
+        kept=loaded.kept,
+        groups=groups,
+        labels=numbers,
+        classes=classes,
+        catalogue=catalogue,
+        bad=loaded.bad,
+        notes=notes,
+        max_margin=reader.margin([cutout.native for cutout in loaded.facts]),
+    )
+
+
+def _labelled(
+    root: Path, entries: list[Entry], labels: str, bad: list[tuple[str, str]]
+) -> list[Entry]:
+    if labels.startswith("header:"):
+        return entries
+    values = columns.column_of(labels, "--labels", root, [entry.name for entry in entries])
+    bad += [
+        (str(entry.files[0]), f"no label in {labels}")
+        for entry, value in zip(entries, values, strict=True)
+        if value is None
+    ]
+    kept = [entry for entry, value in zip(entries, values, strict=True) if value is not None]
+    if not kept:
+        raise ConfigError(f"--labels {labels} has a label for none of the images of {root}.")
+    return kept
+
+
+def _short_name(root: Path) -> str:
+    full = root.resolve()
+    if full.name.lower() in _VAGUE_NAMES and full.parent.name:
+        return f"{full.parent.name}-{full.name}"
+    return full.name

@@ -1,0 +1,274 @@
+"""Sets of cutouts behind one face, whether from a folder, memory or the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galgen.bands import ImageSpec, parse_bands
+from galgen.data.draw import draw
+from galgen.data.facts import Stated, per_band
+from galgen.data.folder import BUILT_IN
+from galgen.errors import ConfigError
+
+#: Galaxies of the built-in set ``sersic`` unless a count is given.
+SERSIC_COUNT = 4000
+
+
+class CutoutSet(Protocol):
+    """What training, evaluation and the studies know of a set.
+
+    Attributes
+    ----------
+    spec
+        Facts about every image; `spec.size` is the side of what `read` returns at margin 0.
+    name
+        Short name for run folders.
+    names
+        One per galaxy, all different, sorted.
+    groups
+        What must not be split between training and hold-out; the names by default.
+    labels
+        (N,) int64 class numbers, or None.
+    classes
+        Class names by number, empty without labels.
+    catalogue
+        Columns of shape (N,) that came with the set.
+    bad
+        (file, reason) of what was left out.
+    notes
+        One sentence for each thing that was chosen automatically.
+    max_margin
+        Pixels that every galaxy can give beyond each edge.
+    """
+
+    @property
+    def spec(self) -> ImageSpec: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def groups(self) -> Sequence[str]: ...
+    @property
+    def labels(self) -> NDArray[np.int64] | None: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def catalogue(self) -> Mapping[str, NDArray[np.generic]]: ...
+    @property
+    def bad(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+    @property
+    def max_margin(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Sequence[int], margin: int = 0) -> NDArray[np.float32]:
+        """(n, C, size + 2 margin, size + 2 margin) float32 flux of the galaxies asked for."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArraySet:
+    """A `CutoutSet` in memory.
+
+    `pixels` (N, C, S, S) may be larger than `spec.size`: the rest is margin.
+    """
+
+    pixels: NDArray[np.float32]
+    spec: ImageSpec
+    name: str
+    names: Sequence[str]
+    groups: Sequence[str] = ()
+    labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
+    catalogue: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    bad: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or self.pixels.shape[1] != self.spec.n_bands:
+            raise ValueError(f"pixels of shape {self.pixels.shape} for {self.spec.shape}")
+        if not len(self.pixels) == len(self.names):
+            raise ValueError(f"{len(self.names)} names for {len(self.pixels)} galaxies")
+        if not self.groups:
+            object.__setattr__(self, "groups", tuple(self.names))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def max_margin(self) -> int:
+        """Pixels beyond each edge."""
+        return (self.pixels.shape[-1] - self.spec.size) // 2
+
+    def read(self, indices: Sequence[int], margin: int = 0) -> NDArray[np.float32]:
+        """A copy of the galaxies asked for."""
+        if not 0 <= margin <= self.max_margin:
+            raise ValueError(f"margin {margin} is not in 0..{self.max_margin}")
+        side = self.spec.size + 2 * margin
+        first = (self.pixels.shape[-1] - side) // 2
+        window = slice(first, first + side)
+        return np.array(self.pixels[list(indices), :, window, window], dtype=np.float32, order="C")
+
+
+def open_set(
+    source: str | Path,
+    *,
+    size: int | None = None,
+    crop: int | None = None,
+    bands: Sequence[str] | str | None = None,
+    labels: str | None = None,
+    group: str | None = None,
+    select: str | None = None,
+    unit: str | None = None,
+    magzero: float | Sequence[float] | None = None,
+    pixscale: float | None = None,
+    psf_fwhm: float | Sequence[float] | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    bad_fraction: float = 0.25,
+    redshift: str | None = None,
+) -> CutoutSet:
+    """Open a folder of images or a built-in set.
+
+    Every file is read once, checked (see `galgen.data.quality`) and kept in memory where the
+    whole set takes less than `galgen.data.loading.KEEP_BYTES`; a larger one is checked on
+    a sample and read from its files.
+
+    Parameters
+    ----------
+    source
+        Folder (`galgen.data.folder` states its rules), ``hubble`` or ``sersic``. A folder of
+        the name of a built-in set is opened as ``./hubble``.
+    size
+        Side of the images in pixels. By default that of the crop or of the files, at most 64.
+    crop
+        Side of the central square to cut from each file; pictures are then resized to `size`,
+        FITS and ``.npy`` never are.
+    bands
+        Bands to take and their order, or names for the planes of files that have none.
+    labels
+        ``FILE:COLUMN`` of a CSV or FITS table, looked up in the folder first, which has a
+        column of file names.
+    group
+        ``FILE:COLUMN`` or ``header:KEY`` of what must not be split between training and
+        hold-out, a scene say.
+    select
+        ``FILE:comparisons`` on the table's columns, for example
+        ``catalog.csv:i_peak_snr>10,bright_pixel_flag==0``; without ``FILE:`` the catalogue in
+        the folder.
+    unit, magzero, pixscale, psf_fwhm
+        Facts that override those of the files: flux unit, AB zero point, arcsec per pixel and
+        PSF width in arcsec, the second and the last as one number or one a band.
+    count
+        Take this many galaxies, drawn by `seed`; the number to simulate for ``sersic``.
+    seed
+        Of the simulation, and of the draw of `count` galaxies.
+    bad_fraction
+        Stop if more than this fraction of the galaxies is bad.
+    redshift
+        ``FILE:COLUMN`` or ``header:KEY`` of redshifts, kept as the catalogue's column ``z``.
+
+    Raises
+    ------
+    DataError
+        If the folder is missing or empty, too many files are bad, or facts differ in it.
+    ConfigError
+        If options contradict each other or name what does not exist.
+    """
+    chosen = parse_bands(bands)
+    for option, number in (("--size", size), ("--crop", crop), ("data.count", count)):
+        if number is not None and number < 1:
+            raise ConfigError(f"{option} must be 1 or more, not {number}.")
+    if str(source) in BUILT_IN:
+        given = {"labels": labels, "group": group, "select": select, "redshift": redshift}
+        given |= {"unit": unit, "magzero": magzero}
+        for option, value in given.items():
+            if value is not None:
+                raise ConfigError(f"data.{option} is for folders; the set {source} needs none.")
+        if crop is not None and size is not None and crop != size:
+            raise ConfigError(
+                f"--crop {crop} and --size {size} differ, but the set {source} is not resized."
+            )
+        side = size or crop or 32
+        if str(source) == "hubble":
+            return _hubble(side, chosen, count, seed, pixscale, psf_fwhm)
+        return _sersic(side, chosen, count, seed, pixscale, psf_fwhm)
+    from galgen.data.folder_set import open_folder
+
+    return open_folder(
+        source,
+        size=size,
+        crop=crop,
+        bands=chosen,
+        labels=labels,
+        group=group,
+        select=select,
+        stated=Stated(unit, magzero, pixscale, psf_fwhm),
+        count=count,
+        seed=seed,
+        bad_fraction=bad_fraction,
+        redshift=redshift,
+    )
+
+
+def _hubble(
+    size: int,
+    bands: tuple[str, ...] | None,
+    count: int | None,
+    seed: int,
+    pixscale: float | None,
+    psf_fwhm: float | Sequence[float] | None,
+) -> ArraySet:
+    from galgen.data.hubble import BANDS, hubble
+
+    pixels, names, table = hubble(size)
+    spec = ImageSpec(size=size, bands=BANDS, pixel_scale=pixscale, display=True)
+    if psf_fwhm is not None:
+        spec = spec.replace(psf_fwhm=per_band(psf_fwhm, len(BANDS), "data.psf_fwhm"))
+    if bands is not None:
+        rows = [spec.bands.index(band) for band in spec.select(bands).bands]
+        pixels, spec = pixels[:, rows], spec.select(bands)
+    rows_kept = draw(len(names), count, seed)
+    return ArraySet(
+        pixels=pixels[rows_kept],
+        spec=spec,
+        name="hubble",
+        names=[names[row] for row in rows_kept],
+        catalogue={key: column[rows_kept] for key, column in table.items()},
+    )
+
+
+def _sersic(
+    size: int,
+    bands: tuple[str, ...] | None,
+    count: int | None,
+    seed: int,
+    pixscale: float | None,
+    psf_fwhm: float | Sequence[float] | None,
+) -> ArraySet:
+    from galgen.data import sersic
+
+    n = SERSIC_COUNT if count is None else count
+    options: dict[str, Any] = {
+        "size": size,
+        "bands": sersic.DEFAULT_BANDS if bands is None else bands,
+        "pixel_scale": pixscale,
+        "psf_fwhm": psf_fwhm,
+    }
+    flux, catalogue = sersic.simulate(n, seed=seed, **options)
+    return ArraySet(
+        pixels=flux,
+        spec=sersic.spec(**options),
+        name="sersic",
+        names=[f"sersic_{i:06d}" for i in range(n)],
+        catalogue=catalogue,
+    )
