@@ -120,10 +120,10 @@ def simulate(
     r"""Simulate galaxies `start` to `start + n` of a seed.
 
     Galaxy *i* of a seed is the same, to the last bit, whatever `n` and `start`: its random
-    numbers come from a Philox counter keyed by (seed, i). Its parameters do not depend on
-    size and bands either, only lengths and magnitudes scale with the frame. One thread makes
-    some 4,000 galaxies of 32 pixels and 3 bands a second; processes that take slices by
-    `start` add up.
+    numbers come from a Philox counter keyed by (seed, i). Its shape does not depend on size
+    and bands either; lengths, magnitudes and with them the redshift scale with the frame.
+    One thread makes some 4,000 galaxies of 32 pixels and 3 bands a second; processes that
+    take slices by `start` add up.
 
     Parameters
     ----------
@@ -188,6 +188,8 @@ def simulate(
         raise ConfigError(f"depth takes one magnitude or {about.n_bands}, one a band, not {depth}.")
     limit = np.broadcast_to(limit, (about.n_bands,))
     frame = size if frame is None else frame
+    if frame < 1:
+        raise ConfigError(f"frame must be a positive number of pixels, not {frame}.")
     out = np.empty((n, *about.shape), np.float32)
     parts = []
     for first in range(0, n, _CHUNK):
