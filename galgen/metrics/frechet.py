@@ -166,6 +166,8 @@ class FrechetDistance(Metric):
             setattr(self, name, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
-        if fn(torch.zeros(1)).device.type == "mps":
+        # `.half()` on a module that holds the metric must not round its sums.
+        device = fn(torch.zeros(1)).device
+        if device.type == "mps":
             return self
-        return super()._apply(fn, *args, **kwargs)
+        return super()._apply(lambda t: t.to(device), *args, **kwargs)

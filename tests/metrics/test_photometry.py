@@ -1,0 +1,184 @@
+"""Photometry against known fluxes, photutils itself, and images that hold nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from galgen.bands import ImageSpec
+from galgen.metrics.photometry import absolute_magnitude, magnitude, measure
+
+Method = Literal["kron", "aperture"]
+GRI = ImageSpec(32, ("g", "r", "i"), "nanomaggy", (22.5, 22.5, 22.5))
+
+
+@pytest.mark.parametrize("method", ["kron", "aperture"])
+def test_known_fluxes_come_back(galaxies: Callable[..., Tensor], method: Method) -> None:
+    columns = measure(galaxies(20, scatter=0.0), GRI, method=method)
+    assert columns["detected"].all()
+    truth = 22.5 - 2.5 * np.log10([3000.0, 6000.0, 9000.0])
+    for band, expected in zip(GRI.bands, truth, strict=True):
+        assert np.median(columns[f"mag_{band}"]) == pytest.approx(expected, abs=0.03)
+    assert np.median(columns["colour"]) == pytest.approx(2.5 * np.log10(2), abs=0.01)
+    assert np.abs(columns["x"] - 15.5).max() < 0.5
+    assert (columns["magnitude"] == columns["mag_r"]).all()
+
+
+def test_kron_is_that_of_photutils(galaxies: Callable[..., Tensor]) -> None:
+    from photutils.segmentation import SourceCatalog, detect_sources
+    from scipy.ndimage import gaussian_filter
+
+    from galgen.metrics.photometry import estimate_sky, reference_image
+
+    images = galaxies(1)
+    pixels = images.double().numpy()
+    sky = estimate_sky(pixels)
+    residual = pixels - sky.level[:, :, None, None]
+    reference = reference_image(residual, sky.noise)[0]
+    smooth = gaussian_filter(reference, 1.0, truncate=3.0)
+    threshold = 3 * estimate_sky(smooth[None, None]).noise[0, 0]
+    segments = detect_sources(smooth, threshold, 5)
+    detection = SourceCatalog(reference, segments)
+    row = segments.get_index(segments.data[16, 16])
+    columns = measure(images, GRI)
+    for c, band in enumerate(GRI.bands):
+        other = SourceCatalog(residual[0, c], segments, detection_catalog=detection)
+        assert columns[f"flux_{band}"][0] == pytest.approx(float(other.kron_flux[row]), rel=1e-9)
+
+
+def test_a_neighbour_far_brighter_is_not_the_galaxy(galaxies: Callable[..., Tensor]) -> None:
+    images = galaxies(4, scatter=0.0, flux=1000.0)
+    alone = measure(images, GRI)
+    images[:, :, 2:5, 2:5] += 500
+    columns = measure(images, GRI)
+    assert np.abs(columns["x"] - 15.5).max() < 1.5
+    assert np.abs(columns["mag_r"] - alone["mag_r"]).max() < 0.1
+
+
+def test_crowded_fields_take_the_same_apertures(
+    galaxies: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = galaxies(3, size=64)
+    for k in range(8):
+        images[:, :, 3 : 7, 4 + 7 * k : 7 + 7 * k] += 60
+    spec = GRI.replace(size=64)
+    sliced = measure(images, spec)
+    monkeypatch.setattr("galgen.metrics.photometry._CROWDED", 100)
+    whole = measure(images, spec)
+    for name, column in sliced.items():
+        np.testing.assert_allclose(column, whole[name], rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["kron", "aperture"])
+@pytest.mark.parametrize("display", [False, True])
+def test_images_that_hold_nothing(method: Method, display: bool) -> None:
+    rng = np.random.default_rng(1)
+    images = np.zeros((7, 2, 24, 24), dtype=np.float32)
+    images[1] = 7
+    images[2] = np.nan
+    images[3] = -3
+    images[4] = rng.normal(size=images[4].shape) * 0.01
+    images[5] = np.inf
+    images[6, 0] = np.nan
+    spec = ImageSpec(24, ("a", "b"), display=display)
+    columns = measure(images, spec, method=method)
+    assert not columns["detected"].any()
+    for name, column in columns.items():
+        assert len(column) == 7
+        assert name == "detected" or np.isnan(column).all()
+
+
+def test_pure_noise_is_rarely_a_galaxy() -> None:
+    rng = np.random.default_rng(2)
+    for size, n in ((32, 300), (128, 20)):
+        noise = rng.normal(size=(n, 3, size, size))
+        spec = GRI.replace(size=size)
+        assert measure(noise, spec, method="aperture")["detected"].mean() < 0.05
+
+
+@pytest.mark.parametrize("method", ["kron", "aperture"])
+def test_odd_but_real_images(galaxies: Callable[..., Tensor], method: Method) -> None:
+    images = galaxies(5, scatter=0.0)
+    clean = measure(images, GRI, method=method)
+    pedestal = measure(images + 1000, GRI, method=method)
+    np.testing.assert_allclose(pedestal["mag_r"], clean["mag_r"], atol=1e-3)
+    noiseless = measure(galaxies(5, scatter=0.0, noise=0.0), GRI, method=method)
+    assert np.abs(noiseless["mag_r"] - clean["mag_r"]).max() < 0.1
+    holes = images.clone()
+    holes[:, :, 3, :] = float("nan")
+    patched = measure(holes, GRI, method=method)
+    assert np.abs(patched["mag_r"] - clean["mag_r"]).max() < 0.1
+    clipped = measure(images.clamp(0, 255).round(), GRI.replace(display=True), method=method)
+    assert clipped["detected"].all()
+    assert np.isfinite(clipped["mag_r"]).all()
+
+
+def test_a_band_without_flux_fails_alone(galaxies: Callable[..., Tensor]) -> None:
+    images = galaxies(3)
+    images[:, 0] = -5 * images[:, 1]
+    images[:, 2] *= 3
+    columns = measure(images, GRI)
+    assert columns["detected"].all()
+    assert np.isnan(columns["mag_g"]).all()
+    assert np.isnan(columns["colour"]).all()
+    assert np.isfinite(columns["mag_i"]).all()
+
+
+def test_display_and_unknown_zero_points_are_instrumental(galaxies: Callable[..., Tensor]) -> None:
+    images = galaxies(2)
+    for spec in (GRI.replace(display=True), GRI.replace(zero_points=(None, None, None))):
+        np.testing.assert_allclose(
+            measure(images, spec)["mag_r"], measure(images, GRI)["mag_r"] - 22.5, atol=0.02
+        )
+
+
+def test_one_band_has_no_colour(galaxies: Callable[..., Tensor]) -> None:
+    columns = measure(galaxies(2, bands=1), ImageSpec(32, ("r",)))
+    assert "colour" not in columns
+    assert np.isfinite(columns["magnitude"]).all()
+
+
+def test_magnitudes() -> None:
+    values = magnitude([1.0, 100.0, 0.0, -1.0, np.nan], 22.5)
+    np.testing.assert_allclose(values[:2], [22.5, 17.5])
+    assert np.isnan(values[2:]).all()
+    assert magnitude(10.0, None) == pytest.approx(-2.5)
+
+
+def test_absolute_magnitude_has_the_distance_modulus_once() -> None:
+    from astropy.cosmology import Planck18
+
+    # At z << 1 the distance is c z / H0: m - M = 5 log10(d / 10 pc).
+    d = 299792.458 * 0.001 / Planck18.H0.value * 1e6
+    assert absolute_magnitude(20.0, 0.001) == pytest.approx(20 - 5 * np.log10(d / 10), abs=0.01)
+    assert np.isnan(absolute_magnitude([20.0, 20.0], [0.0, np.nan])).all()
+
+
+def test_absolute_magnitude_is_a_column(galaxies: Callable[..., Tensor]) -> None:
+    columns = measure(galaxies(2), GRI, redshift=[0.1, 0.2])
+    modulus = columns["magnitude"] - columns["absolute_magnitude"]
+    np.testing.assert_allclose(modulus, [38.4, 40.0], atol=0.15)
+
+
+def test_wrong_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected"):
+        measure(torch.zeros(2, 2, 32, 32), GRI)
+
+
+def test_on_real_galaxies(real_data: Callable[[str], Path]) -> None:
+    from astropy.io import fits
+
+    paths = sorted(real_data("hsc_grizy_fits_32").glob("*.fits"))[:40]
+    images = np.stack([fits.getdata(path).astype(np.float32) for path in paths])
+    spec = ImageSpec(32, ("g", "r", "i", "z", "y"), "count", (27.0,) * 5, 0.168)
+    kron, circle = (measure(images, spec, method=m) for m in ("kron", "aperture"))
+    assert kron["detected"].mean() > 0.5
+    good = np.isfinite(kron["colour"]) & np.isfinite(circle["colour"])
+    assert abs(np.median(kron["colour"][good] - circle["colour"][good])) < 0.05
+    assert 15 < np.median(kron["magnitude"][good]) < 28
