@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Share of a band's pixels that may be exactly zero in a photometric image.
-MOST_BLANK = 0.05
+MOST_BLANK = 0.01
 
 
 def flaw(pixels: NDArray[np.float32], photometric: bool) -> str | None:
