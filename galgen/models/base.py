@@ -24,7 +24,7 @@ from galgen.training.ema import GeneratorEMA
 from galgen.training.freezing import Layer, freeze, select
 from galgen.training.replicas import ReplicaStrategy, average_gradients, world
 
-#: Version of the layout of galgen's part of a checkpoint.
+#: Newest layout of galgen's part of a checkpoint that this version writes and reads.
 FORMAT = 1
 
 
@@ -82,6 +82,9 @@ class AdversarialModule(L.LightningModule):
         self.options = options
         self.seed = seed
         self.generator, self.critic = self.build(size, len(names), len(self.classes), **options)
+        # Twice as fast on a CPU and on tensor cores; always, so that samples never differ by it.
+        self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = make_loss(self.recipe.loss, self.recipe.label_noise)
         self.clock = Clock()
         self.total_images: int | None = None
@@ -120,10 +123,10 @@ class AdversarialModule(L.LightningModule):
         """Weights (R1, R2); chosen from the size where the recipe says ``auto``.
 
         The squared gradient of the score with respect to the image grows with the number of
-        pixels that move together, so gamma does too: 0.1 at 32 px, times (size / 32)^2, for
+        pixels that move together, so gamma does too: 0.25 at 32 px, times (size / 32)^2, for
         images whose bright cores lie near 1.
         """
-        auto = 0.1 * (self.spec.size / 32) ** 2
+        auto = 0.25 * (self.spec.size / 32) ** 2
         if self.recipe.gp:
             auto = 0.0
         weights = (self.recipe.r1, self.recipe.r2)
@@ -214,7 +217,7 @@ class AdversarialModule(L.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """One critic step, and a generator step when it is due."""
-        real: Tensor = batch["images"]
+        real = batch["images"].contiguous(memory_format=torch.channels_last)
         labels = batch.get("labels") if self.classes else None
         rank, replicas = world()
         n = len(real)
@@ -237,8 +240,8 @@ class AdversarialModule(L.LightningModule):
                 real_scores = None
                 if self.loss.needs_real_scores:
                     with torch.no_grad():
-                        real_scores = self.critic(real, labels)
-                loss = self.loss.generator(real_scores, self.critic(fake, labels))
+                        real_scores = self.critic(real, labels).float()
+                loss = self.loss.generator(real_scores, self.critic(fake, labels).float())
                 self._note("loss_generator", loss)
                 self._descend(optimizers[0], loss, "generator")
         self.clock.advance(n * replicas)
@@ -254,7 +257,9 @@ class AdversarialModule(L.LightningModule):
         streams: StepStreams,
         penalty_due: bool,
     ) -> Tensor:
-        real_scores, fake_scores = self.critic(real, labels), self.critic(fake, labels)
+        # Differences of scores lose their meaning in bf16.
+        real_scores = self.critic(real, labels).float()
+        fake_scores = self.critic(fake, labels).float()
         loss = self.loss.critic(real_scores, fake_scores)
         self._note("loss_critic", loss)
         self._note("score_real", real_scores.mean())

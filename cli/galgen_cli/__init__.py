@@ -1,0 +1,1 @@
+"""The command ``galgen``: parses, calls the library, prints."""

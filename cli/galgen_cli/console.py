@@ -1,0 +1,138 @@
+"""What the commands share in talking to a person: sentences, results, errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+INTERRUPTED = 130
+
+
+class Talk:
+    """One command's way to speak.
+
+    Parameters
+    ----------
+    as_json
+        The result alone goes to standard output as JSON, sentences to standard error.
+    debug
+        Errors show their traceback.
+    """
+
+    def __init__(self, as_json: bool = False, debug: bool = False) -> None:
+        self.as_json, self.debug = as_json, debug
+        # Lightning starts the further processes of a run as copies of this command.
+        self.first = os.environ.get("LOCAL_RANK", "0") == "0" and (
+            os.environ.get("NODE_RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+        )
+
+    @property
+    def console(self) -> Console:
+        """Where sentences and progress go."""
+        from rich.console import Console
+
+        return Console(stderr=self.as_json, highlight=False, soft_wrap=True)
+
+    def say(self, sentence: str) -> None:
+        """A sentence for a person."""
+        if self.first:
+            self.console.print(sentence, markup=False)
+
+    def result(self, values: Mapping[str, Any]) -> None:
+        """The result, as JSON if asked for."""
+        if self.as_json and self.first:
+            print(json.dumps(values, default=_plain))
+
+    @contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Any]:
+        """A bar with speed and time left; gives a function that takes how many are done."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = self.console
+        bar: Progress
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not (console.is_terminal and self.first),
+        ) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda count: bar.advance(task, count)
+
+    @contextmanager
+    def stages(self) -> Iterator[Any]:
+        """Bars for work in stages; gives a function of (what, done, all)."""
+        from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+        console = self.console
+        tasks: dict[str, TaskID] = {}
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            console=console,
+            transient=True,
+            disable=not (console.is_terminal and self.first),
+        ) as bar:
+
+            def show(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = bar.add_task(what, total=total)
+                bar.update(tasks[what], completed=done, total=total)
+
+            yield show
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn galgen's errors into one sentence and the right exit code."""
+        from galgen.errors import GalgenError
+
+        try:
+            yield
+        except (typer.Exit, typer.Abort):
+            raise
+        except GalgenError as error:
+            if self.debug:
+                raise
+            self._fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            self._fail("interrupted.", INTERRUPTED)
+        except OSError as error:
+            if self.debug:
+                raise
+            name = f"{error.filename}: " if error.filename else ""
+            self._fail(f"{name}{error.strerror or error}.", 2)
+        except Exception as error:
+            if self.debug:
+                raise
+            detail = str(error).splitlines()[0] if str(error) else ""
+            self._fail(
+                f"{type(error).__name__}: {detail} (this is a fault of galgen: "
+                "run it again with --debug and report what it prints).",
+                1,
+            )
+
+    def _fail(self, sentence: str, code: int) -> NoReturn:
+        if self.first:
+            print(f"galgen: {sentence}", file=sys.stderr)
+        raise typer.Exit(code)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")

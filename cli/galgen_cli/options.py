@@ -1,0 +1,94 @@
+"""Options that several commands share, in the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path as Path
+from typing import Annotated, Any
+
+import typer
+
+RUN, MORE = "Run", "Everywhere"
+
+
+def _option(*names: str, help: str, panel: str | None = None, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+
+
+Model = Annotated[str | None, _option("--model", help="generator/critic pair [dcgan]")]
+Size = Annotated[int | None, _option("--size", help="side length in pixels")]
+Crop = Annotated[int | None, _option("--crop", help="central crop, before pictures are resized")]
+Bands = Annotated[str | None, _option("--bands", help="bands in order, for example g,r,i")]
+Labels = Annotated[
+    str | None, _option("--labels", help="FILE:COLUMN with class labels, or none")
+]
+Images = Annotated[
+    str | None, _option("--images", help="length: images shown to the critic, 200k", panel=RUN)
+]
+Minutes = Annotated[
+    float | None, _option("--minutes", help="stop early after so many minutes", panel=RUN)
+]
+Batch = Annotated[int | None, _option("--batch", help="batch over all devices [32]", panel=RUN)]
+Devices = Annotated[str | None, _option("--devices", help="how many, or auto", panel=RUN)]
+Precision = Annotated[str | None, _option("--precision", help="auto, 32 or bf16", panel=RUN)]
+Logger = Annotated[
+    str | None, _option("--logger", help="csv, tensorboard, wandb, with commas", panel=RUN)
+]
+Out = Annotated[Path, _option("--out", help="folder for run folders [runs]", panel=RUN)]
+Seed = Annotated[int | None, _option("--seed", help="decides every random number [0]", panel=MORE)]
+Config = Annotated[Path | None, _option("--config", help="YAML file with settings", panel=MORE)]
+Set = Annotated[
+    list[str] | None,
+    _option("--set", help="any setting, for example train.snapshot_images=640", panel=MORE),
+]
+Json = Annotated[bool, _option("--json", help="print the result alone, as JSON", panel=MORE)]
+DryRun = Annotated[
+    bool, _option("--dry-run", help="print what would be done, and stop", panel=MORE)
+]
+Debug = Annotated[bool, _option("--debug", help="show the traceback of an error", panel=MORE)]
+
+
+def layers(
+    config: Path | None, settings: list[str] | None, **options: Any
+) -> list[dict[str, Any]]:
+    """Layers of a configuration in their order of precedence: file, ``--set``, options.
+
+    Options are named section__key; None means not given.
+    """
+    from galgen.config import load_yaml, parse_count, parse_settings
+
+    given = {k.replace("__", "."): v for k, v in options.items() if v is not None}
+    if "train.images" in given:
+        given["train.images"] = parse_count(given["train.images"])
+    if "train.devices" in given and given["train.devices"] != "auto":
+        given["train.devices"] = _devices(given["train.devices"])
+    return [
+        load_yaml(config) if config is not None else {},
+        parse_settings(settings or []),
+        given,
+    ]
+
+
+def _devices(text: str) -> int:
+    from galgen.errors import ConfigError
+
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"--devices {text}: give a number, or auto.") from None
+
+
+def reading(settings: list[str] | None) -> dict[str, Any]:
+    """``--set data.key=value`` of a command that only reads images.
+
+    Other sections are refused, since they would do nothing.
+    """
+    from galgen.config import DataConfig, RunConfig, parse_settings
+    from galgen.errors import ConfigError
+
+    values = parse_settings(settings or [])
+    RunConfig.build(values)
+    for name in values:
+        if not name.startswith("data.") or name == "data.source":
+            raise ConfigError(f"--set {name}: this command takes data.* settings only.")
+    chosen = DataConfig.model_validate({k.removeprefix("data."): v for k, v in values.items()})
+    return chosen.model_dump(include={k.removeprefix("data.") for k in values})

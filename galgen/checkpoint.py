@@ -1,0 +1,325 @@
+"""Save and load models, safely: tensors and plain values only, no code from the file runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from galgen.bands import ImageSpec
+from galgen.errors import CheckpointError, ConfigError
+from galgen.io.atomic import replacing
+from galgen.runs import checkpoint_in, newest_run
+from galgen.stretch import Stretch
+
+if TYPE_CHECKING:
+    from galgen.models.base import AdversarialModule
+
+#: The small model that galgen ships.
+PACKAGED = "hubble-32px"
+WEIGHTS, CARD = "model.safetensors", "card.json"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained pair with its facts, ready to sample.
+
+    Attributes
+    ----------
+    module
+        The pair; its averaged generator makes the samples.
+    card
+        galgen's part of the checkpoint, JSON types only.
+    path
+        The file or folder that it came from.
+    """
+
+    module: AdversarialModule
+    card: Mapping[str, Any]
+    path: Path
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Facts about the images."""
+        return self.module.spec
+
+    @property
+    def stretch(self) -> Stretch:
+        """Flux to network space and back."""
+        if self.module.stretch is None:
+            raise CheckpointError(f"{self.path} was saved before it saw data: train it first.")
+        return self.module.stretch
+
+    @property
+    def name(self) -> str:
+        """Name of the pair."""
+        return self.module.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, empty for an unconditional model."""
+        return self.module.classes
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Configuration of the run, empty for models trained through the library alone."""
+        return dict(self.card.get("config") or {})
+
+    @property
+    def holdout(self) -> tuple[str, ...]:
+        """Names of the galaxies that were never trained on."""
+        return tuple(self.card["holdout"])
+
+    @property
+    def images(self) -> int:
+        """Images that the critic had seen."""
+        return int(self.card["clock"]["images"])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights' file, in hex."""
+        return digest(self.path / WEIGHTS if self.path.is_dir() else self.path)
+
+    def sample_chunks(
+        self, indices: Sequence[int], *, seed: int = 0, label: str | None = None
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """As `AdversarialModule.sample_chunks`."""
+        return self.module.sample_chunks(indices, seed=seed, label=label)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        label: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Tensor:
+        """Flux (n, bands, size, size), as `AdversarialModule.sample`.
+
+        `progress` is called with the number of galaxies of each chunk.
+        """
+        if n < 1:
+            raise ConfigError(f"-n {n}: ask for at least one galaxy.")
+        parts = []
+        for members, flux in self.sample_chunks(
+            range(start, start + n), seed=seed, label=label
+        ):
+            parts.append(flux)
+            if progress is not None:
+                progress(len(members))
+        return torch.cat(parts)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def packaged_model() -> Path:
+    """Folder of the small model that galgen ships."""
+    return Path(str(files("galgen") / "assets" / PACKAGED))
+
+
+def looks_like_checkpoint(path: str | Path) -> bool:
+    """True for a .ckpt file, a run folder with a checkpoint, or an exported folder."""
+    path = Path(path)
+    if path.is_file():
+        return path.suffix == ".ckpt"
+    return path.is_dir() and ((path / CARD).is_file() or checkpoint_in(path) is not None)
+
+
+def resolve(source: str | Path | None = None) -> Path:
+    """The checkpoint file or exported folder that a command means.
+
+    Parameters
+    ----------
+    source
+        A file, a run folder, an exported folder, or None for the newest run under ``./runs``
+        and, with no run, the model that galgen ships.
+
+    Raises
+    ------
+    CheckpointError
+        If it does not exist or holds no checkpoint.
+    """
+    if source is None:
+        run = newest_run()
+        found = None if run is None else checkpoint_in(run)
+        return packaged_model() if found is None else found
+    path = Path(source)
+    if path.is_file() or (path / CARD).is_file():
+        return path
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} does not exist: give a .ckpt file, a run folder or an exported folder."
+        )
+    found = checkpoint_in(path)
+    if found is None:
+        raise CheckpointError(
+            f"{path} holds no checkpoint: give a .ckpt file, a run folder with "
+            "checkpoints/last.ckpt, or an exported folder with card.json."
+        )
+    return found
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The content of a checkpoint file, without running anything that it holds.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, of another kind, of a newer layout, or holds pickled objects.
+    """
+    path = Path(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights" in str(error).lower() or "global" in str(error).lower():
+            raise CheckpointError(
+                f"{path} holds objects that would run code when loaded, so it was not loaded: "
+                "give a checkpoint that galgen wrote."
+            ) from None
+        raise CheckpointError(f"{path} is no checkpoint that galgen can read.") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
+    except (RuntimeError, EOFError, KeyError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint ({first}): use an older one."
+        ) from None
+    card = content.get("galgen") if isinstance(content, dict) else None
+    if not isinstance(card, dict) or "ema" not in content:
+        raise CheckpointError(
+            f"{path} is a checkpoint of another kind: galgen's hold a 'galgen' entry."
+        )
+    _check_format(card, path)
+    return content
+
+
+def _check_format(card: Mapping[str, Any], path: Path) -> None:
+    from galgen.models.base import FORMAT
+
+    if int(card.get("format", 0)) > FORMAT:
+        raise CheckpointError(
+            f"{path} was written by galgen {card.get('version')}, which is newer than this one: "
+            "upgrade galgen."
+        )
+
+
+def load(source: str | Path | None = None) -> TrainedModel:
+    """Load a model from a checkpoint file, a run folder or an exported folder.
+
+    Parameters
+    ----------
+    source
+        As in `resolve`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it cannot be used.
+    """
+    path = resolve(source)
+    if path.is_dir():
+        return _load_exported(path)
+    content = read(path)
+    card = content["galgen"]
+    module = _build(card, path)
+    _fill(module, content["state_dict"], content["ema"], path)
+    return TrainedModel(module, card, path)
+
+
+def _load_exported(folder: Path) -> TrainedModel:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        tensors = load_file(folder / WEIGHTS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} is no exported model that can be read ({error}).") from None
+    _check_format(card, folder)
+    module = _build(card, folder)
+    state = {name: tensor.float() if tensor.is_floating_point() else tensor
+             for name, tensor in tensors.items()}
+    prefix = "generator."
+    average = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    _fill(module, state, average, folder)
+    return TrainedModel(module, card, folder)
+
+
+def _build(card: Mapping[str, Any], path: Path) -> AdversarialModule:
+    from galgen.models.registry import find
+
+    try:
+        spec = ImageSpec.from_dict(card["spec"])
+        cls = find(str(card["model"])).load()
+        module = cls(
+            spec.size,
+            spec.bands,
+            classes=card["classes"],
+            seed=card["seed"],
+            recipe=card["recipe"],
+            **card["options"],
+        )
+        module.spec = spec
+        stretch = card["stretch"]
+        module.stretch = None if stretch is None else Stretch.from_state(stretch)
+        module.class_counts = list(card["class_counts"])
+        module.holdout = list(card["holdout"])
+        module.run = dict(card.get("config") or {})
+        module.clock.load(card["clock"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} lacks or distorts an entry ({error}).") from None
+    return module
+
+
+def _fill(
+    module: AdversarialModule, state: dict[str, Tensor], average: dict[str, Tensor], path: Path
+) -> None:
+    try:
+        module.load_state_dict(state)
+        module.average.load(average)
+    except RuntimeError as error:
+        detail = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path} does not fit its own description ({detail}).") from None
+    module.eval()
+
+
+def export(model: TrainedModel, folder: str | Path, *, half: bool = False) -> Path:
+    """Write a model as ``model.safetensors`` and ``card.json``, which load anywhere.
+
+    Parameters
+    ----------
+    folder
+        Created if it is not there.
+    half
+        Store the weights in float16, half the size; they are used in float32 all the same.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"generator.{k}": v for k, v in model.module.average.state().items()}
+    tensors |= {f"critic.{k}": v for k, v in model.module.critic.state_dict().items()}
+    if half:
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    card = {k: v for k, v in model.card.items() if k != "sums"}
+    with replacing(folder / WEIGHTS) as path:
+        save_file(tensors, path)
+    with replacing(folder / CARD) as path:
+        path.write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return folder
+

@@ -1,0 +1,76 @@
+"""Run folders: ``runs/00001-<model>-<data>-<size>px`` and what is found in them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from galgen.errors import OutputError
+
+RUNS = Path("runs")
+_NUMBER = re.compile(r"^(\d{5,})-")
+
+
+def slug(text: str) -> str:
+    """A name that is safe in a path: letters, digits and dashes."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower() or "data"
+
+
+def make_folder(path: Path, option: str = "--out") -> Path:
+    """Create a folder, or say why it cannot be written.
+
+    Raises
+    ------
+    OutputError
+        If it exists as a file, or cannot be created or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".galgen-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"{path} cannot be written ({reason}): give another folder to {option}."
+        ) from None
+    return path
+
+
+def new_folder(parent: Path, label: str) -> Path:
+    """Create ``parent/<next number>-label``; two runs started at once get two numbers."""
+    make_folder(parent)
+    while True:
+        numbers = [int(m[1]) for p in parent.iterdir() if (m := _NUMBER.match(p.name))]
+        folder = parent / f"{max(numbers, default=0) + 1:05d}-{label}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+
+
+def run_label(model: str, data: str, size: int) -> str:
+    """``dcgan-hubble-32px``."""
+    return f"{slug(model)}-{slug(data)}-{size}px"
+
+
+def checkpoint_in(run: Path) -> Path | None:
+    """best.ckpt of a run, else last.ckpt, else None."""
+    for name in ("best.ckpt", "last.ckpt"):
+        path = run / "checkpoints" / name
+        if path.is_file():
+            return path
+    return None
+
+
+def newest_run(parent: Path = RUNS) -> Path | None:
+    """The run with the highest number that has a checkpoint."""
+    if not parent.is_dir():
+        return None
+    numbered = [(int(m[1]), p) for p in parent.iterdir() if (m := _NUMBER.match(p.name))]
+    for _, run in sorted(numbered, reverse=True):
+        if checkpoint_in(run) is not None:
+            return run
+    return None

@@ -1,0 +1,393 @@
+"""The verb ``train``: from a configuration to a run folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+
+from galgen import checkpoint
+from galgen.callbacks.ending import Ending
+from galgen.callbacks.log import LogMeans
+from galgen.callbacks.metrics import ColourMagnitudeCallback, FrechetCallback
+from galgen.callbacks.pictures import SampleGrid, write_grid
+from galgen.callbacks.progress import TrainingProgress
+from galgen.callbacks.snapshots import Snapshots
+from galgen.config import RunConfig, load_yaml
+from galgen.data.module import CutoutDataModule
+from galgen.errors import CheckpointError, ConfigError
+from galgen.io.atomic import replacing
+from galgen.models.base import AdversarialModule
+from galgen.models.registry import check_options, find
+from galgen.randomness import key
+from galgen.runs import RUNS, make_folder, new_folder, newest_run, run_label
+from galgen.training.csvlog import CsvLog
+from galgen.training.machine import IMAGES, Machine, choose, find_accelerator
+from galgen.training.replicas import ReplicaStrategy
+
+#: Batches of what Lightning calls an epoch; it means nothing here, so it is long.
+EPOCH_BATCHES = 1000
+CONFIG = "config.yaml"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    run
+        The run folder.
+    checkpoint
+        best.ckpt, or last.ckpt where no metric was taken.
+    images
+        Images that the critic has seen.
+    reason
+        ``finished``, ``minutes`` or ``interrupted``.
+    picture
+        The last grid of samples.
+    """
+
+    run: Path
+    checkpoint: Path
+    images: int
+    reason: str
+    picture: Path | None
+
+
+def prepare(
+    config: Mapping[str, Any] | None = None, *layers: Mapping[str, Any]
+) -> RunConfig:
+    """Merge the model's preset under the given layers, and choose a length if none is given.
+
+    Raises
+    ------
+    ConfigError
+        For unknown keys, values and models.
+    """
+    given = [config or {}, *layers]
+    name = RunConfig.build(*given).model.name
+    pair = find(name)
+    accelerator = find_accelerator(RunConfig.build(*given).train.accelerator)
+    built = RunConfig.build({"train": {"images": IMAGES[accelerator]}}, pair.preset, *given)
+    check_options(pair, built.model.options)
+    return built
+
+
+def make_data(config: RunConfig, **changes: Any) -> CutoutDataModule:
+    """The data module of a configuration."""
+    settings = config.data.model_dump() | changes
+    return CutoutDataModule(
+        **settings,
+        batch=config.train.batch,
+        seed=config.seed,
+        epoch_images=EPOCH_BATCHES * config.train.batch,
+    )
+
+
+def make_model(config: RunConfig, data: CutoutDataModule) -> AdversarialModule:
+    """A fresh pair for the data, its initial weights decided by the seed."""
+    torch.manual_seed(key(config.seed, "weights"))
+    classes = data.classes if len(data.classes) > 1 else ()
+    return find(config.model.name).load()(
+        data.spec.size,
+        data.spec.bands,
+        classes=classes,
+        seed=config.seed,
+        recipe=config.recipe,
+        **config.model.options,
+    )
+
+
+def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> list[str]:
+    """What was chosen, one sentence each."""
+    spec, train = data.spec, config.train
+    lines = list(data.cutouts.notes)
+    lines.append(
+        f"data: {data.cutouts.name}, {len(data.split[0]):,} galaxies to train on and "
+        f"{len(data.split[1]):,} held out, {spec.size} px, {', '.join(spec.bands)} ({spec.unit})"
+    )
+    if data.classes:
+        counts = zip(data.classes, data.class_counts, strict=True)
+        lines.append("classes: " + ", ".join(f"{name} {count:,}" for name, count in counts))
+    lines.append(
+        f"run: {config.model.name}, {train.images:,} images in batches of {train.batch}, "
+        f"on {machine}"
+    )
+    if data.cutouts.bad:
+        names = ", ".join(f"{name} ({reason})" for name, reason in data.cutouts.bad[:3])
+        more = f" and {len(data.cutouts.bad) - 3} more" if len(data.cutouts.bad) > 3 else ""
+        lines.append(f"left out {len(data.cutouts.bad)} bad files: {names}{more}")
+    return lines
+
+
+def resolve(config: RunConfig, data: CutoutDataModule, machine: Machine) -> RunConfig:
+    """The configuration with everything that was chosen automatically written down."""
+    spec = data.spec
+    source = config.data.source
+    changes: dict[str, Any] = {
+        "data.size": spec.size,
+        "data.bands": list(spec.bands),
+        "data.stretch": data.stretch.kind,
+        "data.source": str(Path(source).resolve()) if Path(source).exists() else source,
+        "train.precision": machine.precision,
+        "train.devices": machine.devices,
+        "train.accelerator": machine.accelerator,
+    }
+    return config.replace(changes)
+
+
+def train(
+    config: RunConfig | Mapping[str, Any] | None = None,
+    *,
+    out: str | Path = RUNS,
+    say: Say | None = None,
+    console: Console | None = None,
+) -> Outcome:
+    """Train a generator/critic pair from scratch.
+
+    Parameters
+    ----------
+    config
+        A `RunConfig`, or its fields as a (nested or dotted) mapping.
+    out
+        Folder that the run's own folder is made in.
+    say
+        Called with sentences for a person.
+    console
+        Where progress is shown; None shows none.
+
+    Raises
+    ------
+    UserError
+        If the data, the configuration or the folder cannot be used.
+
+    Examples
+    --------
+    >>> outcome = train({"data.source": "hubble", "train.images": 40_000})  # doctest: +SKIP
+    """
+    built = config if isinstance(config, RunConfig) else prepare(config)
+    data = make_data(built)
+    return start(built, data, make_model(built, data), out=out, say=say, console=console)
+
+
+def start(
+    config: RunConfig,
+    data: CutoutDataModule,
+    model: AdversarialModule,
+    *,
+    out: str | Path,
+    say: Say | None,
+    console: Console | None,
+) -> Outcome:
+    """Begin a run with a model, in a folder of its own."""
+    machine = choose(config)
+    config = resolve(config, data, machine)
+    say = say or (lambda line: None)
+    for line in describe(config, data, machine):
+        say(line)
+    run = Path(out)
+    if rank_zero_only.rank == 0:
+        run = new_folder(run, run_label(config.model.name, data.cutouts.name, data.spec.size))
+        with replacing(run / CONFIG) as path:
+            path.write_text(config.to_yaml(), encoding="utf-8")
+        say(f"run folder: {run}")
+    return fit(config, data, model, machine, run, console=console)
+
+
+def resume(
+    run: str | Path | None = None,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    say: Say | None = None,
+    console: Console | None = None,
+) -> Outcome:
+    """Go on with a run from its last.ckpt; one that is finished returns at once.
+
+    Parameters
+    ----------
+    run
+        The run folder; None for the newest under ``./runs``.
+    changes
+        Values that may differ from the run's own: a larger ``train.images``, ``train.minutes``,
+        ``train.devices`` and the like.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no run, or it has no last.ckpt.
+    ConfigError
+        If a change would make it another run.
+    """
+    folder = newest_run() if run is None else Path(run)
+    if folder is None:
+        raise CheckpointError("there is no run under ./runs to resume: start one with galgen train.")
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.is_file() or not (folder / CONFIG).is_file():
+        raise CheckpointError(
+            f"{folder} cannot be resumed: it has no checkpoints/last.ckpt and {CONFIG}."
+        )
+    fixed = RunConfig.build(load_yaml(folder / CONFIG))
+    config = fixed.replace(changes or {})
+    _refuse_other_run(fixed, config)
+    say = say or (lambda line: None)
+    card = checkpoint.read(last)["galgen"]
+    done = int(card["clock"]["images"])
+    if done >= config.train.images:
+        say(
+            f"{folder} is finished: {done:,} of {config.train.images:,} images. "
+            "Give a larger --images to go further."
+        )
+        return _outcome(folder, done, "finished")
+    say(f"going on with {folder} at {done:,} of {config.train.images:,} images")
+    machine = choose(config)
+    data = make_data(config, holdout=list(card["holdout"]))
+    model = make_model(config, data)
+    refreeze(model, config)
+    if rank_zero_only.rank == 0:
+        with replacing(folder / CONFIG) as path:
+            path.write_text(config.to_yaml(), encoding="utf-8")
+    return fit(config, data, model, machine, folder, console=console, resume_from=last)
+
+
+def refreeze(model: AdversarialModule, config: RunConfig) -> None:
+    """Freeze what the run's configuration says."""
+    tuning = config.finetune
+    if tuning is not None:
+        model.freeze(tuning.freeze, tuning.freeze_critic, tuning.freeze_unit)
+
+
+def _refuse_other_run(old: RunConfig, new: RunConfig) -> None:
+    before, after = old.to_dict(), new.to_dict()
+    for section in ("seed", "data", "model", "recipe", "finetune"):
+        if before[section] != after[section]:
+            raise ConfigError(
+                f"--resume keeps the run's own {section} settings: leave them out, or start a new "
+                "run, or use galgen finetune."
+            )
+    if before["train"]["batch"] != after["train"]["batch"]:
+        raise ConfigError("--resume keeps the run's own --batch: leave it out.")
+
+
+def fit(
+    config: RunConfig,
+    data: CutoutDataModule,
+    model: AdversarialModule,
+    machine: Machine,
+    run: Path,
+    *,
+    console: Console | None = None,
+    resume_from: Path | None = None,
+) -> Outcome:
+    """Train in a run folder, from the start or from a checkpoint."""
+    settings = config.train
+    if rank_zero_only.rank == 0:
+        make_folder(run / "checkpoints")
+    model.run = _kept(config)
+    model.total_images = settings.images
+    resumed_at = None
+    if resume_from is not None:
+        resumed_at = int(checkpoint.read(resume_from)["galgen"]["clock"]["images"])
+    csv = CsvLog(run / "metrics.csv", resumed_at)
+    snapshots = Snapshots(run / "checkpoints", settings.snapshot_images)
+    ending = Ending(settings.images, settings.minutes, snapshots)
+    callbacks: list[L.Callback] = [
+        LogMeans(settings.log_images, csv.last("seconds")),
+        FrechetCallback(settings.metric_images, settings.metric_samples),
+        ColourMagnitudeCallback(settings.metric_images, settings.metric_samples),
+        SampleGrid(run / "samples", settings.grid_images),
+    ]
+    if console is not None:
+        callbacks.append(TrainingProgress(settings.images, console))
+    # Last, so that what a checkpoint holds is what the others have seen and logged.
+    callbacks += [snapshots, ending]
+    quiet_lightning()
+    trainer = L.Trainer(
+        accelerator=machine.accelerator,
+        devices=machine.devices,
+        num_nodes=settings.nodes,
+        strategy=ReplicaStrategy() if machine.devices * settings.nodes > 1 else "auto",
+        precision="bf16-mixed" if machine.precision == "bf16" else "32-true",
+        max_epochs=-1,
+        logger=[csv, *_loggers(config, run)],
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=run,
+    )
+    trainer.fit(model, data, ckpt_path=resume_from, weights_only=True)
+    picture = None
+    if trainer.is_global_zero:
+        picture = write_grid(model, run / "samples" / f"{model.clock.images:09d}.png")
+    return _outcome(run, model.clock.images, ending.reason or "finished", picture)
+
+
+def _kept(config: RunConfig) -> dict[str, Any]:
+    """The configuration as checkpoints keep it, without what does not change the result."""
+    kept = config.to_dict()
+    for name in ("minutes", "devices", "nodes", "logger", "accelerator"):
+        kept["train"].pop(name)
+    return kept
+
+
+def _outcome(run: Path, images: int, reason: str, picture: Path | None = None) -> Outcome:
+    best = run / "checkpoints" / "best.ckpt"
+    found = best if best.is_file() else run / "checkpoints" / "last.ckpt"
+    if picture is None:
+        pictures = sorted((run / "samples").glob("*.png"))
+        picture = pictures[-1] if pictures else None
+    return Outcome(run, found, images, reason, picture)
+
+
+def _loggers(config: RunConfig, run: Path) -> list[Any]:
+    """TensorBoard and wandb, imported only when asked for."""
+    loggers: list[Any] = []
+    if "tensorboard" in config.train.logger:
+        try:
+            from lightning.pytorch.loggers import TensorBoardLogger
+
+            loggers.append(TensorBoardLogger(run, name="tensorboard", version=""))
+        except ModuleNotFoundError:
+            raise ConfigError(
+                "--logger tensorboard needs the extra: pip install 'galgen[tensorboard]'."
+            ) from None
+    if "wandb" in config.train.logger:
+        from lightning.pytorch.loggers import WandbLogger
+
+        offline = not (os.environ.get("WANDB_API_KEY") or _wandb_login())
+        wandb = WandbLogger(
+            project="galgen", name=run.name, save_dir=run, offline=offline, config=config.to_dict()
+        )
+        loggers.append(wandb)
+    return loggers
+
+
+def _wandb_login() -> bool:
+    """True if wandb has an account on this machine."""
+    for name in (".netrc", "_netrc"):
+        path = Path.home() / name
+        if path.is_file() and "wandb" in path.read_text(encoding="utf-8", errors="ignore"):
+            return True
+    return False
+
+
+def quiet_lightning() -> None:
+    """Lightning's tips and banners, which galgen says in its own words or not at all."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*epoch ended.*not resumable.*")
+    warnings.filterwarnings("ignore", message=".*treespec.*")
