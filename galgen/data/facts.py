@@ -87,7 +87,9 @@ def spec_of(
     if unit is None:
         notes.append("the files do not say their flux unit (--set data.unit=nanomaggy, say).")
     if any(zero is None for zero in zeros):
-        notes.append("magnitudes are instrumental for want of zero points (--set data.magzero=...).")
+        notes.append(
+            "magnitudes are instrumental for want of zero points (--set data.magzero=...)."
+        )
     return ImageSpec(
         size=size,
         bands=bands,

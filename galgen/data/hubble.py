@@ -80,9 +80,7 @@ def hubble(
     if not inside.any():
         raise ConfigError(f"--size {size} is too large for the set hubble: take 32 to 128.")
     rows = np.flatnonzero(inside)
-    pixels = np.stack(
-        [picture[:, top[k] : top[k] + size, left[k] : left[k] + size] for k in rows]
-    )
+    pixels = np.stack([picture[:, top[k] : top[k] + size, left[k] : left[k] + size] for k in rows])
     names = [f"xdf_{x[k]:04d}_{y[k]:04d}" for k in rows]
     return pixels, names, {key: column[rows] for key, column in table.items()}
 
@@ -151,7 +149,5 @@ def _has_spikes(
     ring = (radius >= 4) & (radius <= 12)
     red, blue = colours[0][ring] - sky[0], colours[2][ring] - sky[2]
     total = np.clip(red + blue, 0, None).sum()
-    waves = [
-        abs(((red - blue) * np.exp(1j * m * angle[ring])).sum()) / total for m in (1, 2, 3, 4)
-    ]
+    waves = [abs(((red - blue) * np.exp(1j * m * angle[ring])).sum()) / total for m in (1, 2, 3, 4)]
     return bool(waves[3] > _SPIKES and waves[3] > _SPIKES_OVER_REST * max(waves[:3]))

@@ -52,7 +52,9 @@ def probe(reader: GalaxyReader, entries: Sequence[Entry], source: str) -> list[C
         If there is none, or none of them can be read; of the class of the first failure.
     """
     if not entries:
-        raise DataError(f"{source} has no complete galaxy left: see data.select and the band files.")
+        raise DataError(
+            f"{source} has no complete galaxy left: see data.select and the band files."
+        )
     spread = np.unique(np.linspace(0, len(entries) - 1, _PROBES).round().astype(int))
     found, failures = [], []
     for row in spread:

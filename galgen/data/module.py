@@ -177,8 +177,7 @@ class CutoutDataModule(L.LightningDataModule):
     @cached_property
     def margin(self) -> int:
         """Pixels read beyond each edge, so that a turned frame has no empty corners."""
-        extra = (self.augmentation.margin_factor - 1) * self.spec.size / 2
-        return min(int(np.ceil(extra)), self.cutouts.max_margin)
+        return min(self.augmentation.margin(self.spec.size), self.cutouts.max_margin)
 
     @cached_property
     def train_set(self) -> StretchedCutouts:

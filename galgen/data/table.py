@@ -121,7 +121,9 @@ def _read_fits_table(path: Path) -> dict[str, list[str]]:
     from astropy.io import fits
 
     with fits.open(path) as hdus:
-        table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+        table = next(
+            (hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None
+        )
         if table is None:
             raise ValueError("it has no table HDU")
         return {
@@ -205,7 +207,9 @@ def _compare(
     text = value.strip("'\"")
     if column.dtype.kind == "U":
         if operator not in ("==", "=", "!="):
-            raise ConfigError(f"select compares the text column {name!r} by {operator}: use == or !=.")
+            raise ConfigError(
+                f"select compares the text column {name!r} by {operator}: use == or !=."
+            )
         equal = np.asarray(column == text)
         return ~equal if operator == "!=" else equal
     try:

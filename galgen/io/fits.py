@@ -122,9 +122,7 @@ def _make_plan(file: FitsFile, bands: Sequence[str] | None, path: str | Path) ->
     )
 
 
-def _stack(
-    file: FitsFile, plan: _Plan, crop: int | None, path: str | Path
-) -> NDArray[np.float32]:
+def _stack(file: FitsFile, plan: _Plan, crop: int | None, path: str | Path) -> NDArray[np.float32]:
     image, index = plan.planes[0]
     # A float64 pixel may be outside float32: it becomes infinite, and is reported as such.
     with np.errstate(over="ignore", invalid="ignore"):

@@ -150,7 +150,9 @@ def _count(header: Mapping[str, Card], key: str) -> int:
     return value
 
 
-def parse_header(raw: bytes | mmap.mmap, start: int, path: str | Path) -> tuple[dict[str, Card], int]:
+def parse_header(
+    raw: bytes | mmap.mmap, start: int, path: str | Path
+) -> tuple[dict[str, Card], int]:
     """Cards of the header that begins at byte `start`, and where its data begin.
 
     The first of several cards of one keyword wins, as in astropy. HISTORY and COMMENT
