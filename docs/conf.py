@@ -30,3 +30,5 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+# attributes of several classes share a name, as spec does: no link is better than a wrong one
+suppress_warnings = ["ref.python"]

@@ -69,8 +69,9 @@ class CutoutDataModule(L.LightningDataModule):
     ----------
     source
         Folder, or the name of a built-in set (``hubble``, ``sersic``).
-    size, crop, bands, labels, group, select, unit, magzero, pixscale, psf_fwhm, count,
-    redshift, bad_fraction
+    size, crop, bands, labels, group, select
+        As `galgen.data.sets.open_set`.
+    unit, magzero, pixscale, psf_fwhm, count, redshift, bad_fraction
         As `galgen.data.sets.open_set`.
     batch
         Images of a global batch, over all devices.
