@@ -1,4 +1,4 @@
-"""Read the galaxies of a folder once: find what most of them are, and what is wrong with the rest."""
+"""Read the galaxies of a folder once: what most of them are, and what is wrong with the rest."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def load(
         kept = kept[: len(blanks)] if len(rows) == len(blanks) else kept[rows]
     else:
         notes.append(
-            f"the set is larger than {KEEP_BYTES / 1024**3:.0f} GB and is read from its files as needed."
+            f"the set is larger than {KEEP_BYTES / 1024**3:.0f} GB and is read from its files."
         )
     return Loaded(good, facts, kept, sorted(bad))
 
@@ -237,5 +237,6 @@ def _stop_if_bad(
             f"{min(1.0, np.ceil(100 * len(bad) / total) / 100):g}."
         )
     raise DataError(
-        f"{source} holds no image that can be used: all {total} fail, for example {file} ({reason})."
+        f"{source} holds no image that can be used: all {total} fail, "
+        f"for example {file} ({reason})."
     )

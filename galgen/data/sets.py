@@ -189,7 +189,12 @@ def open_set(
         if number is not None and number < 1:
             raise ConfigError(f"{option} must be 1 or more, not {number}.")
     if str(source) in BUILT_IN:
-        given = {"labels": labels, "group": group, "select": select, "redshift": redshift}
+        given: dict[str, Any] = {
+            "labels": labels,
+            "group": group,
+            "select": select,
+            "redshift": redshift,
+        }
         given |= {"unit": unit, "magzero": magzero}
         for option, value in given.items():
             if value is not None:

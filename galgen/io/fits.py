@@ -23,7 +23,7 @@ from galgen.io.planes import (
 
 @dataclass(frozen=True)
 class _Plan:
-    """What to take from a file, as (image of the file, plane of its cube or None), and its facts."""
+    """Planes to take, as (image of the file, plane of its cube or None), and their facts."""
 
     planes: tuple[tuple[int, int | None], ...]
     bands: tuple[str, ...] | None
@@ -140,7 +140,7 @@ def _stack(file: FitsFile, plan: _Plan, crop: int | None, path: str | Path) -> N
             cube = cube.reshape(-1, *cube.shape[-2:])
         if crop is not None:
             cube = centre_crop(cube, crop, path)
-        order = [k for _, k in plan.planes]
+        order = [k for _, k in plan.planes if k is not None]
         if order != list(range(len(cube))):
             cube = cube[order]
         return np.array(cube, dtype=np.float32, order="C")

@@ -129,16 +129,15 @@ def _plain_image(
     data: int,
     position: int,
 ) -> ImageHDU:
-    dtype = _FLOATS.get(int(header["BITPIX"]))
+    dtype: np.dtype[Any] | None = _FLOATS.get(int(header["BITPIX"]))
     scaled = header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0
     if len(shape) > 1 and (dtype is None or scaled):
         raise _Unusual
-    if dtype is None:
-        # A 1-D array is never the science image, so nobody loads it.
-        dtype = np.dtype(">u1")
+    # A 1-D array is never the science image, so nobody loads it.
+    known = np.dtype(np.uint8) if dtype is None else dtype
 
     def load() -> NDArray[Any]:
-        return np.frombuffer(raw, dtype, math.prod(shape), data).reshape(shape)
+        return np.frombuffer(raw, known, math.prod(shape), data).reshape(shape)
 
     return ImageHDU(position, header, shape, load)
 

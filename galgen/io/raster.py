@@ -62,7 +62,7 @@ def read_raster(path: str | Path, crop: int | None = None) -> Cutout:
 
 
 def _decode(path: Path) -> NDArray[Any]:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     from galgen.io.png16 import decode_png16, is_png16
 
@@ -91,7 +91,7 @@ def _decode(path: Path) -> NDArray[Any]:
             f"{path} declares more than {MAX_PIXELS:,} pixels and is not opened: "
             "cut the galaxies out of it first."
         ) from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DataError(f"{path} is no JPG, PNG or TIFF picture, whatever its name says.") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise DataError(f"{path} cannot be read as a picture ({error}).") from error
