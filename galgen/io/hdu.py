@@ -28,7 +28,7 @@ from galgen.io.cutout import Card
 _BLOCK = 2880
 _CARD = 80
 _MAP_ABOVE = 1 << 24
-_FLOATS = {-32: np.dtype(">f4"), -64: np.dtype(">f8")}
+_FLOATS: dict[int, np.dtype[Any]] = {-32: np.dtype(">f4"), -64: np.dtype(">f8")}
 #: Cards that describe how the file is laid out, not what the image is.
 STRUCTURE = frozenset(
     "SIMPLE BITPIX NAXIS NAXIS1 NAXIS2 NAXIS3 NAXIS4 EXTEND XTENSION PCOUNT GCOUNT BSCALE BZERO "
