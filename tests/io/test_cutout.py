@@ -33,7 +33,8 @@ def test_npy_of_bands_and_of_one_plane(tmp_path: Path) -> None:
     cube = np.arange(3 * 6 * 8, dtype=">f8").reshape(3, 6, 8)
     np.save(tmp_path / "a.npy", cube)
     got = read_cutout(tmp_path / "a.npy", bands=("g", "r", "z"), crop=4)
-    assert got.pixels.dtype == np.float32 and got.bands == ("g", "r", "z")
+    assert got.pixels.dtype == np.float32
+    assert got.bands == ("g", "r", "z")
     assert np.array_equal(got.pixels, cube[:, 1:5, 2:6])
     np.save(tmp_path / "b.npy", cube[0])
     assert read_cutout(tmp_path / "b.npy").bands is None

@@ -10,8 +10,8 @@ import pytest
 from astropy.io import fits
 
 from galgen.errors import ConfigError, DataError
-from galgen.io import read_cutout
 from galgen.io import hdu as reader
+from galgen.io import read_cutout
 from galgen.io.fits import read_fits
 
 
@@ -41,7 +41,8 @@ def test_every_type_gives_the_same_numbers_as_astropy(tmp_path: Path, dtype: str
     pixels = (100 * image(12, 10)).clip(0, 250).astype(dtype)
     path = write(tmp_path / "a.fits", primary(pixels))
     got = read_fits(path)
-    assert got.pixels.dtype == np.float32 and got.pixels.dtype.isnative
+    assert got.pixels.dtype == np.float32
+    assert got.pixels.dtype.isnative
     assert np.array_equal(got.pixels[0], fits.getdata(path).astype(np.float32))
     assert got.native == (12, 10)
 
@@ -71,7 +72,8 @@ def test_gzip_and_tile_compression(tmp_path: Path) -> None:
         [fits.PrimaryHDU(), fits.CompImageHDU(counts, cards(FILTER="r"), compression_type="RICE_1")]
     ).writeto(rice)
     got = read_cutout(rice)
-    assert np.array_equal(got.pixels[0], counts) and got.bands == ("r",)
+    assert np.array_equal(got.pixels[0], counts)
+    assert got.bands == ("r",)
 
 
 def test_a_cube_of_bands_is_selected_and_ordered_by_name(tmp_path: Path) -> None:
@@ -79,7 +81,8 @@ def test_a_cube_of_bands_is_selected_and_ordered_by_name(tmp_path: Path) -> None
     path = write(tmp_path / "a.fits", primary(pixels, BANDS="g,r,i", MAGZERO=27.0))
     assert read_fits(path).bands == ("g", "r", "i")
     got = read_fits(path, bands=("i", "g"))
-    assert got.bands == ("i", "g") and np.array_equal(got.pixels, pixels[[2, 0]])
+    assert got.bands == ("i", "g")
+    assert np.array_equal(got.pixels, pixels[[2, 0]])
     assert got.zero_points == (27.0, 27.0)
     with pytest.raises(ConfigError, match=r"a\.fits.*no band 'z'"):
         read_fits(path, bands=("z",))
@@ -99,7 +102,7 @@ def test_an_unnamed_cube_asks_for_bands(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--bands"):
         read_fits(path)
     assert read_fits(path, bands=("g", "r", "i", "z")).bands == ("g", "r", "i", "z")
-    with pytest.raises(ConfigError, match="4 planes.*gives 2"):
+    with pytest.raises(ConfigError, match=r"4 planes.*gives 2"):
         read_fits(path, bands=("g", "r"))
 
 
@@ -112,8 +115,10 @@ def test_sdss_frame_tables_and_sky_are_left_out(tmp_path: Path) -> None:
         table,
     )
     got = read_fits(path)
-    assert got.pixels.shape == (1, 9, 11) and got.bands == ("r",)
-    assert got.unit == "nanomaggy" and got.zero_points == (22.5,)
+    assert got.pixels.shape == (1, 9, 11)
+    assert got.bands == ("r",)
+    assert got.unit == "nanomaggy"
+    assert got.zero_points == (22.5,)
 
 
 def test_legacy_cutout_with_inverse_variance_and_maskbits(tmp_path: Path) -> None:
@@ -125,7 +130,8 @@ def test_legacy_cutout_with_inverse_variance_and_maskbits(tmp_path: Path) -> Non
         extension(image(3, 8, 8, seed=2), IMAGETYP="MASKBITS"),
     )
     got = read_fits(path)
-    assert np.array_equal(got.pixels, pixels) and got.zero_points == (22.5,) * 3
+    assert np.array_equal(got.pixels, pixels)
+    assert got.zero_points == (22.5,) * 3
 
 
 def test_hsc_image_mask_and_variance(tmp_path: Path) -> None:
@@ -138,8 +144,10 @@ def test_hsc_image_mask_and_variance(tmp_path: Path) -> None:
         extension(image(8, 8, seed=1), EXTNAME="VARIANCE", EXTTYPE="VARIANCE"),
     )
     got = read_fits(path)
-    assert np.array_equal(got.pixels[0], pixels) and got.bands == ("HSC-I",)
-    assert got.zero_points == pytest.approx((27.0,)) and got.unit == "count"
+    assert np.array_equal(got.pixels[0], pixels)
+    assert got.bands == ("HSC-I",)
+    assert got.zero_points == pytest.approx((27.0,))
+    assert got.unit == "count"
 
 
 def test_one_image_hdu_per_band_in_its_own_order(tmp_path: Path) -> None:
@@ -151,7 +159,8 @@ def test_one_image_hdu_per_band_in_its_own_order(tmp_path: Path) -> None:
         extension(image(8, 8, seed=1), EXTNAME="g", MAGZERO=26.0),
     )
     got = read_fits(path)
-    assert got.bands == ("r", "g") and got.zero_points == (25.0, 26.0)
+    assert got.bands == ("r", "g")
+    assert got.zero_points == (25.0, 26.0)
     assert np.array_equal(got.pixels[1], image(8, 8, seed=1))
     assert read_fits(path, bands=("G",)).zero_points == (26.0,)
 
@@ -159,7 +168,8 @@ def test_one_image_hdu_per_band_in_its_own_order(tmp_path: Path) -> None:
 def test_two_unnamed_images_give_the_first(tmp_path: Path) -> None:
     path = write(tmp_path / "a.fits", primary(image(8, 8)), extension(image(8, 8, seed=1)))
     got = read_fits(path)
-    assert got.bands is None and np.array_equal(got.pixels[0], image(8, 8))
+    assert got.bands is None
+    assert np.array_equal(got.pixels[0], image(8, 8))
 
 
 def test_radiative_transfer_takes_the_broadband_cube_without_scattering(tmp_path: Path) -> None:
@@ -175,7 +185,8 @@ def test_radiative_transfer_takes_the_broadband_cube_without_scattering(tmp_path
     )
     got = read_fits(path)
     assert np.array_equal(got.pixels, image(2, 8, 8))
-    assert got.bands == ("g_SDSS", "r_SDSS") and got.unit == "W/m/m2/sr"
+    assert got.bands == ("g_SDSS", "r_SDSS")
+    assert got.unit == "W/m/m2/sr"
 
 
 def test_pixel_scale_by_card_cd_or_pc(tmp_path: Path) -> None:
@@ -269,5 +280,7 @@ def test_real_layouts(real_data) -> None:
             got = read_fits(path)
             expected = fits.getdata(path).astype(np.float32)
             assert np.array_equal(got.pixels, expected, equal_nan=True)
-            assert got.bands == tuple(bands.split()) and got.unit == unit
-            assert got.zero_points == (zero,) * len(expected) and got.pixel_scale == scale
+            assert got.bands == tuple(bands.split())
+            assert got.unit == unit
+            assert got.zero_points == (zero,) * len(expected)
+            assert got.pixel_scale == scale

@@ -37,7 +37,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, interlace
 
 def filtered(pixels: np.ndarray, kinds: list[int]) -> bytes:
     """Rows of a PNG by the definitions of the standard, a byte at a time."""
-    height, width, channels = pixels.shape
+    height, _width, channels = pixels.shape
     rows = pixels.astype(">u2").reshape(height, -1).view(np.uint8).astype(int)
     step, out = 2 * channels, bytearray()
     for y in range(height):
@@ -57,12 +57,15 @@ def test_lossless_pictures_of_one_and_three_channels(tmp_path: Path, name: str) 
     colour, grey = picture(7, 9, 3), picture(7, 9)
     Image.fromarray(colour).save(tmp_path / name)
     got = read_raster(tmp_path / name)
-    assert got.display and got.unit == "display" and got.bands == ("R", "G", "B")
+    assert got.display
+    assert got.unit == "display"
+    assert got.bands == ("R", "G", "B")
     assert got.pixels.dtype == np.float32
     assert np.array_equal(got.pixels, np.moveaxis(colour, -1, 0))
     Image.fromarray(grey).save(tmp_path / name)
     got = read_raster(tmp_path / name)
-    assert got.bands == ("I",) and np.array_equal(got.pixels[0], grey)
+    assert got.bands == ("I",)
+    assert np.array_equal(got.pixels[0], grey)
 
 
 def test_jpeg_ignores_the_rotation_of_exif(tmp_path: Path) -> None:
@@ -178,7 +181,8 @@ def test_channels_can_be_chosen_or_renamed(tmp_path: Path) -> None:
     assert got.bands == ("i", "r", "g")
     assert np.array_equal(got.pixels, np.moveaxis(colour, -1, 0))
     got = read_cutout(tmp_path / "a.png", bands=("B",))
-    assert got.bands == ("B",) and np.array_equal(got.pixels[0], colour[..., 2])
+    assert got.bands == ("B",)
+    assert np.array_equal(got.pixels[0], colour[..., 2])
     with pytest.raises(ConfigError, match="R, G, B"):
         read_cutout(tmp_path / "a.png", bands=("x", "y"))
 
@@ -189,7 +193,8 @@ def test_downscaling_keeps_the_mean_and_the_range(side: int, size: int) -> None:
     got = resize(pixels, size)
     assert got.shape == (3, size, size)
     assert np.allclose(got.mean((1, 2)), pixels.mean((1, 2)), rtol=1e-5)
-    assert got.min() >= pixels.min() and got.max() <= pixels.max() + 1e-3
+    assert got.min() >= pixels.min()
+    assert got.max() <= pixels.max() + 1e-3
 
 
 def test_halving_averages_blocks_and_upscaling_keeps_a_constant() -> None:
