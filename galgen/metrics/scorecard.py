@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 SPLITS = 20
 BOOTSTRAPS = 200
+#: Distances below this are rounding errors of equal images.
+_ZERO_DISTANCE = 1e-12
 
 #: Distance of the second set of rows from the first, the reference.
 SetDistance = Callable[[NDArray[Any], NDArray[Any]], float]
@@ -106,8 +108,7 @@ def score(
         return null(f"{error}")
     value, floor, spread = (float(v) for v in (np.mean(values), np.mean(floors), _std(floors)))
     low, high = np.quantile(resampled, (0.025, 0.975)) - np.mean(resampled) + value
-    interval = np.clip([low, high], lowest, highest) if lowest is not None or highest is not None \
-        else np.array([low, high])  # fmt: skip
+    interval = np.clip([low, high], -np.inf if lowest is None else lowest, highest)
     sign = -1.0 if higher_is_better else 1.0
     return {
         "value": value,
@@ -147,12 +148,16 @@ def colour_magnitude_score(real: NDArray[Any], fake: NDArray[Any], seed: int = 0
 
 
 def nearest_score(heldout: NDArray[Any], fake: NDArray[Any], seed: int = 0) -> Score:
-    """Median distance to the nearest training image; smaller than held-out galaxies' is worse.
+    """Median distance to the nearest training image, over that of held-out galaxies.
 
-    `heldout` (N,) and `fake` (M,) are distances to the same training images.
+    `heldout` (N,) and `fake` (M,) are distances to the same training images. Below the
+    floor, which is about 1, generated images lie nearer than they should. A ratio, because
+    the spread of one median over splits leaves out that of the other, and z would be twice
+    too large.
     """
 
-    def median(reference: NDArray[Any], other: NDArray[Any]) -> float:
-        return float(np.median(other))
+    def ratio(reference: NDArray[Any], other: NDArray[Any]) -> float:
+        one, two = (max(float(np.median(d)), _ZERO_DISTANCE) for d in (reference, other))
+        return two / one
 
-    return score(median, heldout, fake, higher_is_better=True, lowest=0.0, seed=seed)
+    return score(ratio, heldout, fake, higher_is_better=True, lowest=0.0, seed=seed)

@@ -66,7 +66,7 @@ def test_crowded_fields_take_the_same_apertures(
 ) -> None:
     images = galaxies(3, size=64)
     for k in range(8):
-        images[:, :, 3 : 7, 4 + 7 * k : 7 + 7 * k] += 60
+        images[:, :, 3:7, 4 + 7 * k : 7 + 7 * k] += 60
     spec = GRI.replace(size=64)
     sliced = measure(images, spec)
     monkeypatch.setattr("galgen.metrics.photometry._CROWDED", 100)

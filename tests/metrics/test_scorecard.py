@@ -128,3 +128,21 @@ def test_a_floor_without_spread_has_no_z() -> None:
     assert result["value"] == 1
     assert result["floor"] == 0
     assert result["z"] is None
+
+
+@pytest.mark.parametrize("kind", ["frechet", "colour", "nearest"])
+def test_z_of_a_perfect_generator_is_about_a_standard_normal(kind: str) -> None:
+    z = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        real, fake = rng.standard_t(5, size=(200, 20)), rng.standard_t(5, size=(90, 20))
+        if kind == "frechet":
+            z.append(frechet_score(real, fake, seed)["z"])
+        elif kind == "colour":
+            z.append(colour_magnitude_score(real[:, :2], fake[:, :2], seed)["z"])
+        else:
+            z.append(nearest_score(np.exp(real[:, 0]), np.exp(fake[:, 0]), seed)["z"])
+    values = np.array(z, dtype=float)
+    assert abs(values.mean()) < 0.8
+    assert 0.2 < values.std() < 1.7
+    assert np.abs(values).max() < 4

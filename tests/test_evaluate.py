@@ -1,0 +1,349 @@
+"""The verb evaluate, from folders and from a model, on sets made on the spot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from astropy.io import fits
+from PIL import Image
+
+from galgen import checkpoint
+from galgen.bands import ImageSpec
+from galgen.data import sets
+from galgen.errors import ConfigError, DataError, OutputError
+from galgen.evaluate import evaluate
+from galgen.metrics.matching import match
+from galgen.stretch import Stretch
+
+METRICS = ["frechet_physics", "colour_magnitude", "nearest_training"]
+
+
+def galaxies(n: int, bands: int = 3, size: int = 16, seed: int = 0) -> np.ndarray:
+    """Round galaxies of different flux, colour and size in unit noise."""
+    rng = np.random.default_rng(seed)
+    axis = np.arange(size) - (size - 1) / 2
+    square = axis**2 + axis[:, None] ** 2
+    images = rng.normal(size=(n, bands, size, size))
+    for i in range(n):
+        profile = np.exp(-square / 2 / rng.uniform(1.2, 2.5) ** 2)
+        flux = 100 * np.exp(rng.normal(0, 0.4)) * np.linspace(1, 2, bands)
+        images[i] += (flux * np.exp(rng.normal(0, 0.1, bands)))[:, None, None] * profile
+    return images.astype(np.float32)
+
+
+@dataclass
+class ArraySet:
+    """The part of a `CutoutSet` that evaluate uses, in memory."""
+
+    pixels: np.ndarray
+    spec: ImageSpec
+    name: str = "arrays"
+    catalogue: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.names = [f"{self.name}-{i}" for i in range(len(self.pixels))]
+        self.groups = self.names
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, indices: Sequence[int], margin: int = 0) -> np.ndarray:
+        assert margin == 0
+        return self.pixels[list(indices)]
+
+
+@dataclass
+class Model:
+    """What evaluate asks of a trained model."""
+
+    samples: np.ndarray
+    spec: ImageSpec
+    path: Path
+    holdout: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    name: str = "dcgan"
+    digest: str = "0" * 64
+    images: int = 1234
+
+    @property
+    def stretch(self) -> Stretch:
+        return Stretch.fit(torch.from_numpy(self.samples), "asinh")
+
+    def sample(self, n: int, *, seed: int, progress: Callable[[int], None]) -> torch.Tensor:
+        progress(n)
+        return torch.from_numpy(self.samples[:n])
+
+
+Opened = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, ArraySet], Opened]:
+    """Sets by the name that `open_set` is asked for, and what it was asked."""
+    known: dict[str, ArraySet] = {}
+    calls: Opened = []
+
+    def open_set(source: str | Path, **options: Any) -> ArraySet:
+        calls.append((str(source), options))
+        return known[Path(source).name]
+
+    monkeypatch.setattr(sets, "open_set", open_set)
+    return known, calls
+
+
+def folders(
+    known: dict[str, ArraySet],
+    root: Path,
+    fake: np.ndarray,
+    real: np.ndarray,
+    bands: tuple[str, ...] = ("g", "r", "i"),
+    display: bool = False,
+) -> tuple[Path, Path]:
+    spec = ImageSpec(fake.shape[-1], bands, display=display)
+    known["fake"] = ArraySet(fake, spec, "fake")
+    known["real"] = ArraySet(real, spec.replace(size=real.shape[-1]), "real")
+    for name in ("fake", "real"):
+        (root / name).mkdir()
+    return root / "fake", root / "real"
+
+
+def test_two_folders_of_the_same_kind(
+    workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
+) -> None:
+    fake, real = folders(opened[0], workdir, galaxies(40, seed=3), galaxies(90, seed=4))
+    told = []
+    found = evaluate(fake, real, progress=lambda *args: told.append(args))
+    assert list(found.scores) == METRICS
+    for score in found.scores.values():
+        assert set(score) == {"value", "floor", "interval", "z", "n"}
+        assert abs(score["z"]) < 4
+    assert found.scores["frechet_physics"]["n"] == 40
+    # The real set's halves are 45: one stands for the training set, 40 of the other compare.
+    assert found.scores["nearest_training"]["n"] == 20
+    assert found.json == Path("evaluation-00001/evaluation.json")
+    stored = json.loads(found.json.read_text())
+    assert stored["metrics"] == found.scores
+    assert stored["verdict"] == list(found.verdict)
+    assert "half of the real set" in " ".join(stored["notes"])
+    assert found.html.read_text().startswith("<!doctype html>")
+    assert {what for what, _, _ in told} == {"photometry", "nearest images"}
+    assert all(done <= total for _, done, total in told)
+    assert evaluate(fake, real).json.parent.name == "evaluation-00002"
+
+
+def test_the_same_call_gives_the_same_scores(
+    workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
+) -> None:
+    fake, real = folders(opened[0], workdir, galaxies(30, seed=1), galaxies(60, seed=2))
+    one, two = (evaluate(fake, real, n=20, seed=5, out="same").result for _ in range(2))
+    assert one == two
+    assert one["generated"]["n"] == 20
+
+
+def test_other_galaxies_are_told_apart(
+    workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
+) -> None:
+    wrong = galaxies(40, seed=1)
+    wrong[:, 0] *= 3
+    fake, real = folders(opened[0], workdir, wrong, galaxies(90, seed=2))
+    scores = evaluate(fake, real).scores
+    assert scores["frechet_physics"]["z"] > 5
+    assert scores["colour_magnitude"]["z"] > 3
+
+
+@pytest.mark.parametrize("bands", [("I",), ("g", "r"), ("u", "g", "r", "i", "z", "y", "j")])
+@pytest.mark.parametrize("display", [False, True])
+def test_any_number_of_bands(
+    workdir: Path,
+    opened: tuple[dict[str, ArraySet], Opened],
+    bands: tuple[str, ...],
+    display: bool,
+) -> None:
+    sets_of = [galaxies(n, len(bands), seed=n) for n in (12, 30)]
+    if display:
+        sets_of = [x.clip(0, 255).round() for x in sets_of]
+    fake, real = folders(opened[0], workdir, *sets_of, bands=bands, display=display)
+    scores = evaluate(fake, real).scores
+    assert scores["frechet_physics"]["value"] is not None
+    colour = scores["colour_magnitude"]
+    if len(bands) == 1:
+        assert colour["value"] is None
+        assert colour["reason"] == "one band (I) has no colour"
+    else:
+        assert 0 <= colour["value"] <= 1
+
+
+def run_of(workdir: Path, **changes: Any) -> Model:
+    run = workdir / "runs" / "00001-x"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text("seed: 7\n")
+    config = {"seed": 7, "data": {"source": "train", "crop": 40, "unit": "nanomaggy", "bands": None,
+                                  "rotate": "quarter", "holdout": 0.1}}  # fmt: skip
+    spec = ImageSpec(16, ("g", "r", "i"))
+    made: dict[str, Any] = {"samples": galaxies(30, seed=1), "spec": spec, "config": config}
+    return Model(**{**made, "path": run / "checkpoints" / "best.ckpt", **changes})
+
+
+def test_a_model_is_compared_with_its_own_data(
+    workdir: Path,
+    opened: tuple[dict[str, ArraySet], Opened],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, calls = opened
+    holdout = tuple(f"train-{i}" for i in range(0, 80, 8))
+    model = run_of(workdir, holdout=holdout)
+    known["train"] = ArraySet(galaxies(80, seed=2), model.spec, "train")
+    monkeypatch.setattr(checkpoint, "load", lambda source: model)
+    found = evaluate(n=25)
+    assert calls == [
+        ("train", {"seed": 7, "size": 16, "crop": 40, "unit": "nanomaggy",
+                   "bands": ("g", "r", "i")})
+    ]  # fmt: skip
+    assert found.json.parent == workdir / "runs" / "00001-x"
+    assert found.result["details"]["nearest_training"]["train"] == 70
+    assert found.result["details"]["nearest_training"]["held_out"] == 10
+    assert found.scores["nearest_training"]["n"] == 5
+    assert found.result["generated"]["images"] == 1234
+    assert found.result["notes"] == [
+        "25 images do not determine the covariance of 47 features: the Fréchet distance is usable "
+        "only against its floor."
+    ]
+
+
+def test_copies_are_caught_whatever_way_up(
+    workdir: Path,
+    opened: tuple[dict[str, ArraySet], Opened],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, _ = opened
+    real = galaxies(80, seed=2)
+    copies = np.rot90(real[:30], axes=(2, 3)) + np.float32(0.1)
+    holdout = tuple(f"train-{i}" for i in range(50, 80))
+    model = run_of(workdir, samples=np.ascontiguousarray(copies), holdout=holdout)
+    known["train"] = ArraySet(real, model.spec, "train")
+    monkeypatch.setattr(checkpoint, "load", lambda source: model)
+    found = evaluate(n=30)
+    assert found.scores["nearest_training"]["z"] > 5
+    assert "too near to training images" in " ".join(found.verdict)
+
+
+def test_another_real_set_and_options(
+    workdir: Path,
+    opened: tuple[dict[str, ArraySet], Opened],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, calls = opened
+    model = run_of(workdir)
+    spec = ImageSpec(16, ("i", "g", "r", "z"), "count", (27.0,) * 4)
+    known["other"] = ArraySet(galaxies(40, 4, seed=2), spec, "other")
+    monkeypatch.setattr(checkpoint, "load", lambda source: model)
+    found = evaluate(None, "other", n=10, out="here", crop=20, magzero=27.0)
+    assert calls == [("other", {"seed": 0, "size": 16, "crop": 20, "magzero": 27.0})]
+    assert found.result["bands"] == ["g", "r", "i"]
+    assert "Only the bands g, r, i" in found.result["notes"][0]
+    assert "too few galaxies that the model kept out" in " ".join(found.result["notes"])
+    assert found.json.parent == Path("here")
+
+
+def test_redshifts_on_both_sides_make_absolute_magnitudes(
+    workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
+) -> None:
+    known, _ = opened
+    fake, real = folders(known, workdir, galaxies(20, seed=1), galaxies(40, seed=2))
+    known["real"].catalogue["redshift"] = np.full(40, 0.1)
+    details = evaluate(fake, real).result["details"]["colour_magnitude"]
+    assert details["magnitude"] == "apparent"
+    known["fake"].catalogue["redshift"] = np.full(20, 0.1)
+    absolute = evaluate(fake, real).result["details"]["colour_magnitude"]
+    assert absolute["magnitude"] == "absolute"
+    assert absolute["cosmology"] == "Planck18"
+    shift = details["box"]["centre"][0] - absolute["box"]["centre"][0]
+    assert shift == pytest.approx(38.4, abs=0.1)
+
+
+def test_match_brings_fluxes_to_one_zero_point() -> None:
+    fake = ImageSpec(8, ("r", "g"), "nanomaggy", (22.5, 22.5))
+    real = ImageSpec(10, ("G", "R"), "count", (27.0, 25.0))
+    matched = match(fake, real)
+    flux = torch.ones(1, 2, 10, 10)
+    # 2.5 mag are a factor of 10: m = 25 for one count in R is 0.1 nanomaggies.
+    brought = matched.real(flux)
+    assert brought.shape == (1, 2, 8, 8)
+    assert brought[0, :, 0, 0].tolist() == pytest.approx([0.1, 10 ** (-0.4 * 4.5)])
+    assert matched.spec.bands == ("r", "g")
+    assert len(matched.notes) == 2
+    unknown = match(fake, real.replace(zero_points=(None, None)))
+    assert unknown.gain == (1.0, 1.0)
+    assert "without zero points" in unknown.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("real", "words"),
+    [
+        (ImageSpec(8, ("z", "y")), "none in common"),
+        (ImageSpec(8, ("g", "r"), display=True), "display pictures"),
+    ],
+)
+def test_sets_that_cannot_be_compared(real: ImageSpec, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        match(ImageSpec(8, ("g", "r")), real)
+
+
+def test_mistakes_are_named(
+    workdir: Path,
+    opened: tuple[dict[str, ArraySet], Opened],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake, real = folders(opened[0], workdir, galaxies(8, seed=1), galaxies(12, seed=2))
+    with pytest.raises(ConfigError, match="--real"):
+        evaluate(fake)
+    with pytest.raises(ConfigError, match="-n 1"):
+        evaluate(fake, real, n=1)
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        evaluate("nowhere", real)
+    (workdir / "blocker").write_text("in the way")
+    with pytest.raises(OutputError, match="blocker"):
+        evaluate(fake, real, out="blocker")
+    model = run_of(workdir, config={})
+    monkeypatch.setattr(checkpoint, "load", lambda source: model)
+    with pytest.raises(ConfigError, match="--real"):
+        evaluate()
+
+
+def test_small_sets_still_get_a_report(
+    workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
+) -> None:
+    fake, real = folders(opened[0], workdir, galaxies(3, seed=1), galaxies(3, seed=2))
+    found = evaluate(fake, real)
+    assert all(score["value"] is None for score in found.scores.values())
+    assert "too few" in found.html.read_text()
+
+
+def test_real_files_through_open_set(workdir: Path) -> None:
+    for name, n, seed in (("made", 8, 1), ("sky", 24, 2)):
+        (workdir / name).mkdir()
+        for i, cube in enumerate(galaxies(n, 2, seed=seed)):
+            header = fits.Header({"BANDS": "g,r", "BUNIT": "nanomaggy"})
+            fits.writeto(workdir / name / f"{i:03d}.fits", cube, header)
+    found = evaluate("made", "sky")
+    assert found.result["bands"] == ["g", "r"]
+    assert found.result["real"]["n"] == 24
+    assert found.scores["colour_magnitude"]["value"] is not None
+
+
+def test_pictures_through_open_set(workdir: Path) -> None:
+    for name, n, size, seed in (("made", 6, 16, 1), ("photos", 20, 24, 2)):
+        (workdir / name).mkdir()
+        for i, image in enumerate(galaxies(n, 3, size, seed)):
+            pixels = image.clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+            Image.fromarray(pixels).save(workdir / name / f"{i:03d}.png")
+    found = evaluate("made", "photos", crop=20)
+    assert found.result["size"] == 16
+    assert found.scores["frechet_physics"]["n"] == 6
