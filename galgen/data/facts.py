@@ -79,11 +79,11 @@ def spec_of(
         zeros = per_band(stated.magzero, len(bands), "data.magzero")
     else:
         implied = zero_point_of_unit(unit, scale)
-        zeros = _zero_points(files, len(bands), source)
-        if implied is not None and (stated.unit is not None or all(z is None for z in zeros)):
+        # A stated unit or pixel scale overrides what the files' own headers led to.
+        if implied is not None and (stated.unit is not None or unit == "MJy/sr"):
             zeros = (implied,) * len(bands)
-        elif stated.pixscale is not None and unit == "MJy/sr":
-            zeros = (implied,) * len(bands)
+        else:
+            zeros = _zero_points(files, len(bands), source)
     if unit is None:
         notes.append("the files do not say their flux unit (--set data.unit=nanomaggy, say).")
     if any(zero is None for zero in zeros):

@@ -7,7 +7,8 @@ Rules, in this order:
    the bands of one galaxy.
 2. Otherwise sub-folders are **bands** if their file names agree once the folder's name is
    taken out (``f115w/ceers_f115w_10983.fits`` and ``f150w/ceers_f150w_10983.fits``): at least
-   half of all names are in every folder, and the files hold one plane each.
+   half of all names are in every folder, and the files hold one plane each. Pictures are so
+   only if the folders are also called like bands, since numbered classes agree by accident.
 3. Otherwise sub-folders are **classes**.
 
 Where several kinds of files lie together, the most numerous of FITS, ``.npy`` and pictures is
@@ -198,6 +199,8 @@ def _band_folders(
     root: Path, kind: str, inside: Mapping[str, Sequence[Path]], notes: list[str]
 ) -> FolderIndex | None:
     if not 2 <= len(inside) <= _MOST_BANDS:
+        return None
+    if kind == "raster" and not all(_BAND.match(name) for name in inside):
         return None
     keys = {
         name: {_without(image_stem(file), name): file for file in files}
