@@ -14,7 +14,7 @@ from galgen.metrics.bandorder import colour_pair, reference_band
 from galgen.metrics.comparison import Comparison, Judgement
 from galgen.metrics.nearest import Nearest, orient
 from galgen.report.diagrams import colour_magnitude_png, histograms_png
-from galgen.report.html import Pair, Report
+from galgen.report.html import Pair, Report, grid_columns
 from galgen.report.pictures import composite
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def build(sets: Comparison, judged: Judgement, result: Mapping[str, Any]) -> Rep
     """
     most = int(np.clip(_PIXELS // sets.spec.size**2, 8, 48))
     shown = min(most, len(sets.fake), len(sets.real))
+    columns = grid_columns(sets.spec.size)
+    shown = shown // columns * columns or shown
     step = max(1, len(sets.real) // shown)
     return Report(
         result=result,

@@ -59,10 +59,10 @@ def colour_magnitude_png(
         inside = np.logical_and.reduce(
             [(good[:, k] >= low) & (good[:, k] <= high) for k, (low, high) in enumerate(limits)]
         )
-        stray.append(f"{name}: {len(good) - int(inside.sum())} outside, "
+        stray.append(f"{name}: {len(good) - int(inside.sum())} beyond the axes, "
                      f"{len(points) - len(good)} not measured")  # fmt: skip
         shown = good[inside][:_MAX_POINTS]
-        axes.scatter(shown[:, 0], shown[:, 1], s=11, c=colour, alpha=0.55, lw=0, label=name)
+        axes.scatter(shown[:, 0], shown[:, 1], s=16, c=colour, alpha=0.55, lw=0, label=name)
     corner = [c - w for c, w in zip(box.centre, box.half_width, strict=True)]
     width, height = (2 * w for w in box.half_width)
     frame = Rectangle((corner[0], corner[1]), width, height, fill=False, ec="#222", lw=1.2)

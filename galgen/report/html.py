@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from galgen.report.pictures import Pictures
 
 _JPEG_ABOVE = 600_000
-_GRID_WIDTH = 8
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -31,8 +30,9 @@ td small, figcaption, .note { color: #5b6670; font-size: .85rem; }
 td.null { text-align: left; color: #5b6670; }
 img { max-width: 100%; height: auto; display: block; }
 img.pixels { image-rendering: pixelated; image-rendering: crisp-edges; }
-.sheets, .pairs { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { margin: 0; } .sheets figure { flex: 1 1 26rem; }
+.sheets { display: flex; flex-wrap: wrap; gap: 1rem; }
+.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; }
+figure { margin: 0; overflow-wrap: anywhere; } .sheets figure { flex: 1 1 26rem; }
 """
 
 
@@ -124,7 +124,7 @@ def _table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _explanation(result: Mapping[str, Any]) -> str:
@@ -136,10 +136,15 @@ def _explanation(result: Mapping[str, Any]) -> str:
     return "".join(f"<p class=note>{escape(s)}</p>" for s in (text, *result["notes"]))
 
 
+def grid_columns(size: int) -> int:
+    """Galaxies per row of the page's grids, by side length in pixels."""
+    return 8 if size <= 64 else 4
+
+
 def _grids(report: Report) -> str:
     figures = []
     for pictures, name in ((report.real, "real"), (report.fake, "generated")):
-        sheet = mosaic(pictures, _GRID_WIDTH if pictures.shape[2] <= 64 else 4, scale=1)
+        sheet = mosaic(pictures, grid_columns(pictures.shape[2]), scale=1)
         image = _pixels(sheet, tile_scale(pictures.shape[2]), name)
         figures.append(f"<figure>{image}<figcaption>{name}</figcaption></figure>")
     note = "All images under one fixed stretch."

@@ -11,7 +11,7 @@ _CLEAR = 3.0
 TITLES = {
     "frechet_physics": "Fréchet distance, physics features",
     "colour_magnitude": "In the colour-magnitude box",
-    "nearest_training": "Distance to the nearest training image, over held-out galaxies'",
+    "nearest_training": "Distance to the nearest training image, relative to held-out galaxies",
 }
 BETTER = {
     "frechet_physics": "lower is better",
@@ -62,8 +62,8 @@ def _nearest(score: Mapping[str, Any]) -> str:
     if score["value"] is None:
         return f"The copy check was not made: {score['reason']}."
     numbers = (
-        f"their median distance to the nearest training image is {score['value']:.3g} times that "
-        f"of real galaxies not trained on, for which chance allows {score['floor']:.3g}{_z(score)}"
+        f"their median distance to the nearest training image is {score['value']:.2f} times that "
+        f"of real galaxies not trained on, for which chance allows {score['floor']:.2f}{_z(score)}"
     )
     if _clear(score):
         return f"Generated galaxies lie too near to training images, look at the pairs: {numbers}."
