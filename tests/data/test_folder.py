@@ -133,7 +133,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a file: give the folder"):
         scan_folder(draw(tmp_path / "a.png"))
     draw(tmp_path / "deep" / "train" / "spiral" / "a.png")
-    with pytest.raises(DataError, match="two levels down: open .*train instead"):
+    with pytest.raises(DataError, match=r"two levels down: open .*train instead"):
         scan_folder(tmp_path / "deep")
 
 

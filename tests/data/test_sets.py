@@ -140,7 +140,7 @@ def test_labels_from_folders_and_tables(tmp_path: Path) -> None:
     assert cutouts.labels is not None
     assert cutouts.labels.tolist() == [0, 1, 0]
     assert cutouts.bad == [(str(source / "galaxy_3.fits"), "no label in labels.csv:kind")]
-    with pytest.raises(ConfigError, match="no column 'kin'.*did you mean 'kind'"):
+    with pytest.raises(ConfigError, match=r"no column 'kin'.*did you mean 'kind'"):
         open_set(source, labels="labels.csv:kin")
     with pytest.raises(ConfigError, match="FILE:COLUMN"):
         open_set(source, labels="labels.csv")
@@ -205,7 +205,7 @@ def test_facts_that_headers_lack(tmp_path: Path) -> None:
 def test_mixed_units_and_zero_points(tmp_path: Path) -> None:
     source = folder(tmp_path / "units", 4)
     put(source / "other.fits", BUNIT="count")
-    with pytest.raises(DataError, match="mixes flux units .*4 in nanomaggy, 1 in count"):
+    with pytest.raises(DataError, match=r"mixes flux units .*4 in nanomaggy, 1 in count"):
         open_set(source)
     assert open_set(source, unit="nanomaggy").spec.unit == "nanomaggy"
     source = folder(tmp_path / "zeros", 4, MAGZERO=25.0)
@@ -285,7 +285,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     for k in range(3):
         (tmp_path / "bad" / f"{k}.jpg").write_text("a text file")
-    with pytest.raises(DataError, match="no image that can be used.*no JPG, PNG or TIFF"):
+    with pytest.raises(DataError, match=r"no image that can be used.*no JPG, PNG or TIFF"):
         open_set(tmp_path / "bad")
     with pytest.raises(DataError, match="fewer than the 64 asked for"):
         open_set(folder(tmp_path / "small"), size=64)
