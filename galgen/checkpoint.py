@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -185,15 +186,17 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "weights" in str(error).lower() or "global" in str(error).lower():
+        if re.search(r"GLOBAL|Can only (create|build)|reduce", str(error)):
             raise CheckpointError(
                 f"{path} holds objects that would run code when loaded, so it was not loaded: "
                 "give a checkpoint that galgen wrote."
             ) from None
-        raise CheckpointError(f"{path} is no checkpoint that galgen can read.") from None
+        raise CheckpointError(
+            f"{path} is no checkpoint: give one that galgen wrote (a .ckpt file)."
+        ) from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
+    except Exception as error:  # Noise in a pickle makes torch raise nearly anything.
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path} is damaged or no checkpoint ({first}): use an older one."

@@ -115,10 +115,12 @@ class TrainConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_logger(cls, values: Any) -> Any:
+    def _as_typed(cls, values: Any) -> Any:
         if isinstance(values, dict) and isinstance(values.get("logger"), str):
             names = tuple(n.strip() for n in values["logger"].split(",") if n.strip())
             values = {**values, "logger": names}
+        if isinstance(values, dict) and isinstance(values.get("precision"), int):
+            values = {**values, "precision": str(values["precision"])}
         return values
 
 
@@ -160,9 +162,9 @@ class RunConfig(Section):
         merged: dict[str, Any] = {}
         for layer in layers:
             _merge(merged, _nested(layer))
-        images = merged.get("train", {}).get("images")
-        if isinstance(images, str):
-            merged["train"]["images"] = parse_count(images)
+        train = merged.get("train")
+        if isinstance(train, dict) and isinstance(train.get("images"), str):
+            merged["train"]["images"] = parse_count(train["images"])
         try:
             return cls.model_validate(merged)
         except ValidationError as error:

@@ -18,8 +18,9 @@ def save(trainer: L.Trainer, path: Path) -> None:
         trainer.strategy.barrier()
     checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
     if trainer.is_global_zero:
-        with replacing(path) as temporary:
-            torch.save(checkpoint, temporary)
+        # Into an open file: given a path, torch writes its name, with our process id, into it.
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
     if trainer.world_size > 1:
         trainer.strategy.barrier()
 
