@@ -67,7 +67,7 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
         return
     have = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32)
     device = parameters[0].device
-    total = have.to(device)
+    total = have.to(device, copy=True)
     dist.all_reduce(total)
     if not bool((total.cpu() == have * replicas).all()):
         raise GalgenError(
