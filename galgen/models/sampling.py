@@ -7,6 +7,7 @@ keyed by (seed, sample index); everything runs in float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -41,7 +42,7 @@ def generate(
     Parameters
     ----------
     generator
-        In evaluation mode; has ``latent``, ``noise_sides`` and ``forward(z, labels, noise)``.
+        In evaluation mode; has ``latent``, ``noise_shapes`` and ``forward(z, labels, noise)``.
     indices
         Sample numbers, in any order; ascending ones share chunks best.
     seed
@@ -53,13 +54,13 @@ def generate(
     """
     parameter = next(generator.parameters())
     device = parameter.device
-    sides: list[int] = list(generator.noise_sides)  # type: ignore[arg-type]
+    shapes: list[tuple[int, int, int]] = list(generator.noise_shapes)  # type: ignore[arg-type]
     latent = int(generator.latent)  # type: ignore[arg-type]
     place = {index: row for row, index in enumerate(indices)}
     chunks: dict[int, list[int]] = {}
     for index in indices:
         chunks.setdefault(index // CHUNK, []).append(index)
-    pixels = [side * side for side in sides]
+    pixels = [math.prod(shape) for shape in shapes]
     for members in chunks.values():
         z = torch.zeros(CHUNK, latent)
         flat = torch.zeros(CHUNK, sum(pixels))
@@ -72,8 +73,8 @@ def generate(
             if labels is not None:
                 classes[row] = labels[place[index]]
         noise = [
-            part.view(CHUNK, 1, side, side).to(device)
-            for part, side in zip(flat.split(pixels, dim=1), sides, strict=True)
+            part.view(CHUNK, *shape).to(device)
+            for part, shape in zip(flat.split(pixels, dim=1), shapes, strict=True)
         ]
         with torch.autocast(device.type, enabled=False):
             images = generator(

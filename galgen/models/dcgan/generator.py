@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -36,7 +37,9 @@ class Generator(nn.Module):
     The lineage is DCGAN (Radford et al. 2016, arXiv:1511.06434); the sum of per-resolution
     pictures is the skip generator of Karras et al. 2020 (arXiv:1912.04958, section 4.1). It has no
     normalisation, which would draw contour lines into dark sky, and a linear output, which does
-    not saturate in bright cores.
+    not saturate in bright cores. Its last step adds *grain*: white noise of each band by itself,
+    with a strength that the features decide pixel by pixel, because sky and photon noise are
+    independent between bands and feature maps shared by all bands cannot make them so.
 
     Parameters
     ----------
@@ -70,11 +73,20 @@ class Generator(nn.Module):
         self.constant = nn.Linear(latent, features[0] * self.base**2)
         pairs = zip([features[0], *features[:-1]], features, strict=True)
         self.stages = nn.ModuleList(Stage(a, b, bands) for a, b in pairs)
+        self.grain = nn.Conv2d(features[-1], bands, 1)
+        nn.init.zeros_(self.grain.weight)
+        nn.init.zeros_(self.grain.bias)
 
     @property
-    def noise_sides(self) -> list[int]:
-        """Side lengths of the noise maps that `forward` takes, in order."""
+    def sides(self) -> list[int]:
+        """Side lengths of the stages, coarse to fine."""
         return [self.base * 2**level for level in range(len(self.stages))]
+
+    @property
+    def noise_shapes(self) -> list[tuple[int, int, int]]:
+        """Shapes (C, h, h) of the noise that `forward` takes, in order."""
+        finest = self.sides[-1]
+        return [*((1, side, side) for side in self.sides), (self.bands, finest, finest)]
 
     def forward(
         self, z: Tensor, labels: Tensor | None = None, noise: Sequence[Tensor] | None = None
@@ -86,7 +98,7 @@ class Generator(nn.Module):
         labels
             Class numbers (N,), for a conditional generator.
         noise
-            One map (N, 1, h, h) per entry of `noise_sides`; drawn freshly when None.
+            One tensor (N, C, h, h) per entry of `noise_shapes`; drawn freshly when None.
         """
         if self.embedding is not None:
             if labels is None:
@@ -99,22 +111,24 @@ class Generator(nn.Module):
             x = upsample(x) if level else x
             x, picture = stage(x, picture, None if noise is None else noise[level])
         assert isinstance(picture, Tensor)
-        return centre(picture, self.size)
+        grain = torch.randn_like(picture) if noise is None else noise[-1].to(picture.dtype)
+        return centre(picture + self.grain(x) * grain, self.size)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the latent to the image."""
         start = (self.mapping,) if self.embedding is None else (self.embedding, self.mapping)
         layers = [Layer("mapping", "mapping", start)]
-        for side, stage in zip(self.noise_sides, self.stages, strict=True):
+        for side, stage in zip(self.sides, self.stages, strict=True):
             block = f"{side}x{side}"
             if side == self.base:
                 layers.append(Layer(f"{block} dense", block, (self.constant,)))
             assert isinstance(stage, Stage)
             layers.append(Layer(f"{block} convolution", block, (stage.conv, stage.noise)))
             layers.append(Layer(f"{block} to bands", block, (stage.to_bands,)))
+        layers.append(Layer(f"{block} grain", block, (self.grain,)))
         return layers
 
     def band_parameters(self) -> list[tuple[str, int]]:
         """(parameter name, axis of the bands), for a change of bands in fine-tuning."""
-        names = [f"stages.{i}.to_bands" for i in range(len(self.stages))]
+        names = [f"stages.{i}.to_bands" for i in range(len(self.stages))] + ["grain"]
         return [(f"{name}.{part}", 0) for name in names for part in ("weight", "bias")]
