@@ -112,9 +112,7 @@ class TrainedModel:
         if n < 1:
             raise ConfigError(f"-n {n}: ask for at least one galaxy.")
         parts = []
-        for members, flux in self.sample_chunks(
-            range(start, start + n), seed=seed, label=label
-        ):
+        for members, flux in self.sample_chunks(range(start, start + n), seed=seed, label=label):
             parts.append(flux)
             if progress is not None:
                 progress(len(members))
@@ -251,11 +249,15 @@ def _load_exported(folder: Path) -> TrainedModel:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} is no exported model that can be read ({error}).") from None
+        raise CheckpointError(
+            f"{folder} is no exported model that can be read ({error})."
+        ) from None
     _check_format(card, folder)
     module = _build(card, folder)
-    state = {name: tensor.float() if tensor.is_floating_point() else tensor
-             for name, tensor in tensors.items()}
+    state = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
     prefix = "generator."
     average = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     _fill(module, state, average, folder)
@@ -325,4 +327,3 @@ def export(model: TrainedModel, folder: str | Path, *, half: bool = False) -> Pa
     with replacing(folder / CARD) as path:
         path.write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return folder
-

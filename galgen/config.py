@@ -194,7 +194,9 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}): give a YAML file to --config.") from None
+        raise ConfigError(
+            f"{path} cannot be read ({error}): give a YAML file to --config."
+        ) from None
     except yaml.YAMLError as error:
         place = str(error).replace("\n", " ")
         raise ConfigError(f"{path} is not valid YAML: {place}.") from None
@@ -211,7 +213,9 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name.strip():
-            raise ConfigError(f"--set {setting}: write key=value, for example --set train.batch=64.")
+            raise ConfigError(
+                f"--set {setting}: write key=value, for example --set train.batch=64."
+            )
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError:

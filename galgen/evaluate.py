@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from galgen.errors import ConfigError, DataError
+from galgen.io.atomic import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -308,14 +309,14 @@ def _out_folder(out: str | Path | None, model: TrainedModel | None) -> Path:
 
 
 def _write(folder: Path, result: dict[str, Any], page: str) -> tuple[Path, Path]:
-    from galgen.report.pictures import write_atomically
-
     # NaN is no JSON: a metric that cannot be computed is null, so none may be left.
     text = json.dumps(result, indent=1, allow_nan=False) + "\n"
-    return (
-        write_atomically(folder / JSON_NAME, text.encode()),
-        write_atomically(folder / HTML_NAME, page.encode()),
-    )
+    written = []
+    for name, content in ((JSON_NAME, text), (HTML_NAME, page)):
+        with replacing(folder / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+        written.append(folder / name)
+    return written[0], written[1]
 
 
 def _version() -> str:

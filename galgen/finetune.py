@@ -26,9 +26,7 @@ from galgen.training.machine import IMAGES, find_accelerator
 PRESET: dict[str, Any] = {"recipe": {"lr": 5e-4}}
 
 
-def prepare(
-    source: TrainedModel, data: str | None = None, *layers: Mapping[str, Any]
-) -> RunConfig:
+def prepare(source: TrainedModel, data: str | None = None, *layers: Mapping[str, Any]) -> RunConfig:
     """The configuration of a fine-tuning run.
 
     The pair, its options and the recipe come from the checkpoint; the data too, unless named.
@@ -55,15 +53,11 @@ def prepare(
         base["seed"] = old.get("seed", 0)
     else:
         base["data"]["source"] = data
-    accelerator = find_accelerator(
-        str(RunConfig.build(base, *layers).train.accelerator)
-    )
-    config = RunConfig.build(
-        {"train": {"images": IMAGES[accelerator] // 2}}, base, *layers
-    )
+    accelerator = find_accelerator(str(RunConfig.build(base, *layers).train.accelerator))
+    config = RunConfig.build({"train": {"images": IMAGES[accelerator] // 2}}, base, *layers)
     if config.model.name != source.name:
         raise ConfigError(
-            f"--model {config.model.name} differs from the checkpoint's {source.name}: leave it out."
+            f"--model {config.model.name} is not the checkpoint's {source.name}: leave it out."
         )
     check_options(find(source.name), config.model.options)
     return config

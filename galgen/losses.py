@@ -113,7 +113,9 @@ def make_loss(name: str, label_noise: float = 0.0) -> AdversarialLoss:
         If the name is unknown, or label noise is asked for of another loss than ``bce``.
     """
     if label_noise and name != "bce":
-        raise ConfigError(f"recipe.label_noise belongs to the loss bce, not to {name}: set it to 0.")
+        raise ConfigError(
+            f"recipe.label_noise belongs to the loss bce, not to {name}: set it to 0."
+        )
     if name == "bce":
         return Bce(label_noise)
     for loss in (Logistic, Relativistic, Wasserstein):

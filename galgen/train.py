@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from galgen import checkpoint
@@ -32,7 +31,7 @@ from galgen.randomness import key
 from galgen.runs import RUNS, make_folder, new_folder, newest_run, run_label
 from galgen.training.csvlog import CsvLog
 from galgen.training.machine import IMAGES, Machine, choose, find_accelerator
-from galgen.training.replicas import ReplicaStrategy
+from galgen.training.replicas import ReplicaStrategy, is_first
 
 #: Batches of what Lightning calls an epoch; it means nothing here, so it is long.
 EPOCH_BATCHES = 1000
@@ -66,9 +65,7 @@ class Outcome:
     picture: Path | None
 
 
-def prepare(
-    config: Mapping[str, Any] | None = None, *layers: Mapping[str, Any]
-) -> RunConfig:
+def prepare(config: Mapping[str, Any] | None = None, *layers: Mapping[str, Any]) -> RunConfig:
     """Merge the model's preset under the given layers, and choose a length if none is given.
 
     Raises
@@ -198,7 +195,7 @@ def start(
     for line in describe(config, data, machine):
         say(line)
     run = Path(out)
-    if rank_zero_only.rank == 0:
+    if is_first():
         run = new_folder(run, run_label(config.model.name, data.cutouts.name, data.spec.size))
         with replacing(run / CONFIG) as path:
             path.write_text(config.to_yaml(), encoding="utf-8")
@@ -232,7 +229,9 @@ def resume(
     """
     folder = newest_run() if run is None else Path(run)
     if folder is None:
-        raise CheckpointError("there is no run under ./runs to resume: start one with galgen train.")
+        raise CheckpointError(
+            "there is no run under ./runs to resume: start one with galgen train."
+        )
     last = folder / "checkpoints" / "last.ckpt"
     if not last.is_file() or not (folder / CONFIG).is_file():
         raise CheckpointError(
@@ -255,7 +254,7 @@ def resume(
     data = make_data(config, holdout=list(card["holdout"]))
     model = make_model(config, data)
     refreeze(model, config)
-    if rank_zero_only.rank == 0:
+    if is_first():
         with replacing(folder / CONFIG) as path:
             path.write_text(config.to_yaml(), encoding="utf-8")
     return fit(config, data, model, machine, folder, console=console, resume_from=last)
@@ -265,7 +264,7 @@ def refreeze(model: AdversarialModule, config: RunConfig) -> None:
     """Freeze what the run's configuration says."""
     tuning = config.finetune
     if tuning is not None:
-        model.freeze(tuning.freeze, tuning.freeze_critic, tuning.freeze_unit)
+        model.freeze_layers(tuning.freeze, tuning.freeze_critic, tuning.freeze_unit)
 
 
 def _refuse_other_run(old: RunConfig, new: RunConfig) -> None:
@@ -292,7 +291,7 @@ def fit(
 ) -> Outcome:
     """Train in a run folder, from the start or from a checkpoint."""
     settings = config.train
-    if rank_zero_only.rank == 0:
+    if is_first():
         make_folder(run / "checkpoints")
     model.run = _kept(config)
     model.total_images = settings.images

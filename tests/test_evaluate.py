@@ -231,7 +231,7 @@ def test_copies_are_caught_whatever_way_up(
     monkeypatch.setattr(checkpoint, "load", lambda source: model)
     found = evaluate(n=30)
     assert found.scores["nearest_training"]["z"] > 5
-    assert "too near to training images" in " ".join(found.verdict)
+    assert "nearer to training images than real ones" in " ".join(found.verdict)
 
 
 def test_another_real_set_and_options(

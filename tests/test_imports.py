@@ -24,9 +24,9 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("metrics",),
     ("training",),
     ("models",),
-    ("callbacks",),
-    ("checkpoint", "export"),
     ("report",),
+    ("callbacks",),
+    ("checkpoint",),
     ("train", "finetune", "sample", "evaluate"),
     ("studies",),
 )

@@ -30,9 +30,7 @@ def evaluate(
     bands: options.Bands = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", help="folder [the run, else ./evaluation-00001]", show_default=False
-        ),
+        typer.Option("--out", help="folder [the run, else ./evaluation-00001]", show_default=False),
     ] = None,
     seed: options.Seed = None,
     settings: options.Set = None,

@@ -18,9 +18,7 @@ Model = Annotated[str | None, _option("--model", help="generator/critic pair [dc
 Size = Annotated[int | None, _option("--size", help="side length in pixels")]
 Crop = Annotated[int | None, _option("--crop", help="central crop, before pictures are resized")]
 Bands = Annotated[str | None, _option("--bands", help="bands in order, for example g,r,i")]
-Labels = Annotated[
-    str | None, _option("--labels", help="FILE:COLUMN with class labels, or none")
-]
+Labels = Annotated[str | None, _option("--labels", help="FILE:COLUMN with class labels, or none")]
 Images = Annotated[
     str | None, _option("--images", help="length: images shown to the critic, 200k", panel=RUN)
 ]
@@ -47,9 +45,7 @@ DryRun = Annotated[
 Debug = Annotated[bool, _option("--debug", help="show the traceback of an error", panel=MORE)]
 
 
-def layers(
-    config: Path | None, settings: list[str] | None, **options: Any
-) -> list[dict[str, Any]]:
+def layers(config: Path | None, settings: list[str] | None, **options: Any) -> list[dict[str, Any]]:
     """Layers of a configuration in their order of precedence: file, ``--set``, options.
 
     Options are named section__key; None means not given.

@@ -43,7 +43,7 @@ def train(
     dry_run: options.DryRun = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train a generator of galaxies. Without arguments: on real galaxies of the Hubble deep field."""
+    """Train a generator of galaxies; without arguments, on those of the Hubble deep field."""
     talk = Talk(as_json, debug)
     with talk.errors():
         layers = options.layers(

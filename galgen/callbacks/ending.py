@@ -55,9 +55,7 @@ class Ending(L.Callback):
             raise KeyboardInterrupt
         self._interrupted = True
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, *rest: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
         """Stop where a reason holds on any replica."""
         assert isinstance(module, AdversarialModule)
         minutes = (time.monotonic() - self._started) / 60

@@ -45,9 +45,7 @@ class LogMeans(L.Callback):
         assert isinstance(module, AdversarialModule)
         self._then, self._images = time.monotonic(), module.clock.images
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, *rest: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
         """Log when the interval is over."""
         assert isinstance(module, AdversarialModule)
         if not module.clock.crossed(self.every):

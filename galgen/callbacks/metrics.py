@@ -83,9 +83,7 @@ class SampleMetric(L.Callback):
         if self.every:
             self.prepare(real_galaxies(trainer), module)
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, *rest: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
         """Measure and log when it is due."""
         assert isinstance(module, AdversarialModule)
         if not module.clock.crossed(self.every):

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 
 from galgen.models.base import AdversarialModule
+from galgen.report.pictures import grid_png
 
 COLUMNS, ROWS = 8, 6
 
@@ -26,9 +28,7 @@ class SampleGrid(L.Callback):
     def __init__(self, folder: Path, every: int) -> None:
         self.folder, self.every = folder, every
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, *rest: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
         """Write a grid when it is due."""
         assert isinstance(module, AdversarialModule)
         if trainer.is_global_zero and module.clock.crossed(self.every):
@@ -37,15 +37,10 @@ class SampleGrid(L.Callback):
 
 def write_grid(module: AdversarialModule, path: Path, seed: int = 0) -> Path:
     """A grid of samples of the averaged generator, written whole or not at all."""
-    import torch
-
-    from galgen.report.pictures import grid_png
-
     rows = module.classes or ("",) * ROWS
     parts = [
         module.sample(COLUMNS, seed=seed, start=COLUMNS * row, label=label or None)
         for row, label in enumerate(rows)
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
     grid_png(torch.cat(parts), module.spec, path, columns=COLUMNS, stretch=module.stretch)
     return path

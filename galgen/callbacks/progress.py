@@ -52,9 +52,7 @@ class TrainingProgress(L.Callback):
             )
             self._bar.start()
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, *rest: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
         """Move on."""
         assert isinstance(module, AdversarialModule)
         if not trainer.is_global_zero:

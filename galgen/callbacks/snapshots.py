@@ -47,9 +47,7 @@ class Snapshots(L.Callback):
         if self.best is None or value < self.best:
             self._candidate = value
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, *rest: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
         """Save what is due."""
         assert isinstance(module, AdversarialModule)
         if self._candidate is not None:

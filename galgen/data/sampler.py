@@ -73,7 +73,7 @@ class CounterSampler(DistributedSampler[tuple[int, list[int]]]):
             self._pass = (which, order)
         return self._pass[1]
 
-    def __iter__(self) -> Iterator[tuple[int, list[int]]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
         """(position of the global batch, this replica's indices) up to the epoch's end."""
         epoch = self.epoch_batches * self.batch
         local = self.batch // self.world

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from galgen.errors import OutputError
@@ -30,4 +30,5 @@ def replacing(path: str | Path) -> Iterator[Path]:
             f"{path} cannot be written ({reason}): choose another folder with --out."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

@@ -15,7 +15,7 @@ import galgen
 from galgen.bands import ImageSpec
 from galgen.config import Recipe
 from galgen.errors import CheckpointError, ConfigError
-from galgen.losses import drift, gradient_penalty, make_loss, squared_gradient
+from galgen.models.objective import Objective
 from galgen.models.sampling import draw_labels, generate
 from galgen.randomness import StepStreams
 from galgen.stretch import Stretch
@@ -85,7 +85,7 @@ class AdversarialModule(L.LightningModule):
         # Twice as fast on a CPU and on tensor cores; always, so that samples never differ by it.
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.loss = make_loss(self.recipe.loss, self.recipe.label_noise)
+        self.objective = Objective(self.recipe, size)
         self.clock = Clock()
         self.total_images: int | None = None
         self.frozen: list[Layer] = []
@@ -118,21 +118,9 @@ class AdversarialModule(L.LightningModule):
         """The averaged generator, which samples are drawn from."""
         return cast(GeneratorEMA, self.__dict__["ema"])
 
-    @property
-    def gammas(self) -> tuple[float, float]:
-        """Weights (R1, R2); chosen from the size where the recipe says ``auto``.
-
-        The squared gradient of the score with respect to the image grows with the number of
-        pixels that move together, so gamma does too: 0.25 at 32 px, times (size / 32)^2, for
-        images whose bright cores lie near 1.
-        """
-        auto = 0.25 * (self.spec.size / 32) ** 2
-        if self.recipe.gp:
-            auto = 0.0
-        weights = (self.recipe.r1, self.recipe.r2)
-        return cast(tuple[float, float], tuple(auto if w == "auto" else w for w in weights))
-
-    def freeze(self, generator: int = 0, critic: int = 0, unit: str = "layer") -> list[Layer]:
+    def freeze_layers(
+        self, generator: int = 0, critic: int = 0, unit: str = "layer"
+    ) -> list[Layer]:
         """Freeze the generator's first layers from the latent, the critic's from the image.
 
         Parameters
@@ -230,67 +218,25 @@ class AdversarialModule(L.LightningModule):
         self._set_learning_rates(optimizers)
 
         z = streams.normal("latent", int(self.generator.latent)).to(real)  # type: ignore[arg-type]
+
+        def critic(images: Tensor) -> Tensor:
+            return cast(Tensor, self.critic(images, labels))
+
         with torch.set_grad_enabled(generator_due):
             fake = self.generator(z, labels)
-        with self._only(self.critic, optimizers[0]):
-            loss = self._critic_loss(real, fake.detach(), labels, streams, penalty_due)
+        with self._only(self.critic):
+            mix = streams.uniform("mix", 1, 1, 1).to(real) if penalty_due else None
+            loss = self.objective.critic(critic, real, fake.detach(), mix, self._note)
             self._descend(optimizers[1], loss, "critic")
         if generator_due:
-            with self._only(self.generator, optimizers[1]):
-                real_scores = None
-                if self.loss.needs_real_scores:
-                    with torch.no_grad():
-                        real_scores = self.critic(real, labels).float()
-                loss = self.loss.generator(real_scores, self.critic(fake, labels).float())
+            with self._only(self.generator):
+                loss = self.objective.generator(critic, real, fake)
                 self._note("loss_generator", loss)
                 self._descend(optimizers[0], loss, "generator")
         self.clock.advance(n * replicas)
         if generator_due:
             seen = n * replicas * self.recipe.critic_steps
             self.average.update(self.generator, seen, self.clock.images)
-
-    def _critic_loss(
-        self,
-        real: Tensor,
-        fake: Tensor,
-        labels: Tensor | None,
-        streams: StepStreams,
-        penalty_due: bool,
-    ) -> Tensor:
-        # Differences of scores lose their meaning in bf16.
-        real_scores = self.critic(real, labels).float()
-        fake_scores = self.critic(fake, labels).float()
-        loss = self.loss.critic(real_scores, fake_scores)
-        self._note("loss_critic", loss)
-        self._note("score_real", real_scores.mean())
-        self._note("score_fake", fake_scores.mean())
-        if self.recipe.drift:
-            loss = loss + self.recipe.drift * drift(real_scores)
-        if not penalty_due:
-            return loss
-
-        def critic(images: Tensor) -> Tensor:
-            return cast(Tensor, self.critic(images, labels))
-
-        # A penalty's gradient is off by 5 % in bf16, so it is taken in float32.
-        with torch.autocast(real.device.type, enabled=False):
-            penalty = loss.new_zeros((), dtype=torch.float32)
-            real, fake = real.float(), fake.float()
-            r1, r2 = self.gammas
-            if r1:
-                value = squared_gradient(critic, real)
-                self._note("r1", value)
-                penalty = penalty + r1 * value
-            if r2:
-                value = squared_gradient(critic, fake)
-                self._note("r2", value)
-                penalty = penalty + r2 * value
-            if self.recipe.gp:
-                mix = streams.uniform("mix", 1, 1, 1).to(real)
-                value = gradient_penalty(critic, real, fake, mix)
-                self._note("gradient_penalty", value)
-                penalty = penalty + self.recipe.gp * value
-        return loss + self.recipe.penalty_every * penalty
 
     def _descend(self, optimizer: Any, loss: Tensor, which: str) -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -310,7 +256,7 @@ class AdversarialModule(L.LightningModule):
         torch.clear_autocast_cache()
 
     @contextmanager
-    def _only(self, network: nn.Module, other: Any) -> Iterator[None]:
+    def _only(self, network: nn.Module) -> Iterator[None]:
         """Gradients flow into one network only; frozen layers stay frozen."""
         idle = self.generator if network is self.critic else self.critic
         recorded = [(p, p.requires_grad) for p in idle.parameters()]
@@ -330,7 +276,9 @@ class AdversarialModule(L.LightningModule):
             done = min(1.0, self.clock.images / self.total_images)
             cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * done))).item()
             factor = recipe.lr_decay + (1 - recipe.lr_decay) * cosine
-        for optimizer, lr in zip(optimizers, (recipe.lr, recipe.lr_critic or recipe.lr), strict=True):
+        for optimizer, lr in zip(
+            optimizers, (recipe.lr, recipe.lr_critic or recipe.lr), strict=True
+        ):
             for group in optimizer.param_groups:
                 group["lr"] = lr * factor
 
@@ -424,9 +372,7 @@ class AdversarialModule(L.LightningModule):
             finish = self.stretch.inverse
         yield from generate(network, indices, seed=seed, labels=labels, finish=finish)
 
-    def sample(
-        self, n: int, *, seed: int = 0, start: int = 0, label: str | None = None
-    ) -> Tensor:
+    def sample(self, n: int, *, seed: int = 0, start: int = 0, label: str | None = None) -> Tensor:
         """Draw galaxies ``start`` to ``start + n`` of a seed.
 
         Returns

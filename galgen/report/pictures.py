@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,9 @@ import torch
 from torch import Tensor
 
 from galgen.bands import ImageSpec, band_indices
-from galgen.errors import OutputError
+from galgen.io.atomic import replacing
 from galgen.metrics.bandorder import blue_to_red
+from galgen.runs import make_folder
 from galgen.stretch import Stretch
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def png_bytes(picture: Pictures) -> bytes:
 def grid_png(
     flux: Tensor,
     spec: ImageSpec,
-    path: str | os.PathLike[str],
+    path: str | Path,
     columns: int = 8,
     scale: int | None = None,
     stretch: Stretch | None = None,
@@ -152,7 +152,7 @@ def grid_png(
     spec, stretch
         As `composite`.
     path
-        Where; folders are made.
+        Where; its folder is made.
     columns
         Galaxies per row.
     scale
@@ -164,28 +164,10 @@ def grid_png(
         If the file cannot be written.
     """
     sheet = mosaic(composite(flux, spec, stretch), columns, scale)
-    return write_atomically(Path(path), png_bytes(sheet))
-
-
-def write_atomically(path: Path, content: bytes) -> Path:
-    """Write bytes so that a reader sees the old file or the new one, never half of one.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be made or written to.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        why = error.strerror or error
-        raise OutputError(f"{path} cannot be written ({why}): choose another --out.") from None
-    finally:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
+    path = Path(path)
+    make_folder(path.parent)
+    with replacing(path) as temporary:
+        temporary.write_bytes(png_bytes(sheet))
     return path
 
 

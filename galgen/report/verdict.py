@@ -66,7 +66,10 @@ def _nearest(score: Mapping[str, Any]) -> str:
         f"of real galaxies not trained on, for which chance allows {score['floor']:.2f}{_z(score)}"
     )
     if _clear(score):
-        return f"Generated galaxies lie too near to training images, look at the pairs: {numbers}."
+        return (
+            "Generated galaxies lie nearer to training images than real ones do: copies, or images "
+            f"smoother than real ones; look at the pairs: {numbers}."
+        )
     return f"No sign of copying: {numbers}."
 
 

@@ -36,8 +36,8 @@ class GeneratorEMA:
         """Follow the generator after a batch; `images` counts that batch too."""
         half_life = min(self.half_life, self.ramp * images)
         weight = 1.0 if half_life <= 0 else 1.0 - 0.5 ** (batch / half_life)
-        mine = list(self.network.parameters())
-        torch._foreach_lerp_(mine, [p.detach() for p in generator.parameters()], weight)
+        mine: list[Tensor] = [p.data for p in self.network.parameters()]
+        torch._foreach_lerp_(mine, [p.data for p in generator.parameters()], weight)
         for ours, theirs in zip(self.network.buffers(), generator.buffers(), strict=True):
             ours.copy_(theirs)
 

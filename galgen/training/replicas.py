@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 from torch import distributed as dist
 from torch import nn
 
@@ -44,6 +45,11 @@ def world() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def is_first() -> bool:
+    """True on the one process that writes files and talks, also before the processes meet."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 @torch.no_grad()

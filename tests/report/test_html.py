@@ -104,7 +104,7 @@ def test_large_images_do_not_make_a_large_file() -> None:
         ("colour_magnitude", entry(0.2, 0.83, 12.0), "colours are off: 20.0%"),
         ("colour_magnitude", entry(0.85, 0.83, -0.4), "look right: 85.0%"),
         ("colour_magnitude", null("one band"), "does not apply: one band"),
-        ("nearest_training", entry(0.02, 1.0, 8.0), "too near to training images"),
+        ("nearest_training", entry(0.02, 1.0, 8.0), "nearer to training images than real ones"),
         ("nearest_training", entry(1.0, 1.0, 0.0), "No sign of copying"),
         ("nearest_training", entry(1.0, 1.0, None), "No sign of copying"),
         ("nearest_training", null("nothing held out"), "not made: nothing held out"),

@@ -19,7 +19,6 @@ from galgen.report.pictures import (
     mosaic,
     select_bands,
     tile_scale,
-    write_atomically,
 )
 from galgen.stretch import Stretch
 
@@ -134,8 +133,8 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("in the way")
     with pytest.raises(OutputError, match=r"--out"):
-        write_atomically(blocker / "grid.png", b"x")
+        grid_png(images(1), ImageSpec(16, ("g", "r", "i")), blocker / "grid.png")
     (tmp_path / "taken.png").mkdir()
     with pytest.raises(OutputError, match=r"taken\.png"):
-        write_atomically(tmp_path / "taken.png", b"x")
+        grid_png(images(1), ImageSpec(16, ("g", "r", "i")), tmp_path / "taken.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "taken.png"]

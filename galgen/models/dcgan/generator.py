@@ -68,14 +68,17 @@ class Generator(nn.Module):
         self.base, features = pyramid(size, widths, "widths")
         self.embedding = nn.Embedding(classes, latent) if classes else None
         self.mapping = nn.Sequential(
-            nn.Linear(latent, latent), nn.LeakyReLU(LEAK), nn.Linear(latent, latent), nn.LeakyReLU(LEAK)
+            nn.Linear(latent, latent),
+            nn.LeakyReLU(LEAK),
+            nn.Linear(latent, latent),
+            nn.LeakyReLU(LEAK),
         )
         self.constant = nn.Linear(latent, features[0] * self.base**2)
         pairs = zip([features[0], *features[:-1]], features, strict=True)
         self.stages = nn.ModuleList(Stage(a, b, bands) for a, b in pairs)
         self.grain = nn.Conv2d(features[-1], bands, 1)
-        nn.init.zeros_(self.grain.weight)
-        nn.init.zeros_(self.grain.bias)
+        for parameter in self.grain.parameters():
+            nn.init.zeros_(parameter)
 
     @property
     def sides(self) -> list[int]:

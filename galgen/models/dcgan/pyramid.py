@@ -17,7 +17,9 @@ def levels(size: int) -> tuple[int, int]:
     ((4, 3), (6, 3), (7, 4))
     """
     if not MIN_SIZE <= size <= MAX_SIZE:
-        raise ConfigError(f"dcgan makes images of {MIN_SIZE} to {MAX_SIZE} px, not {size}: see --size.")
+        raise ConfigError(
+            f"dcgan makes images of {MIN_SIZE} to {MAX_SIZE} px, not {size}: see --size."
+        )
     choices = [(-(-size // 2**n), n) for n in range(1, 8)]
     return min(
         (c for c in choices if 4 <= c[0] <= 7), key=lambda choice: choice[0] * 2 ** choice[1]
