@@ -1,0 +1,173 @@
+"""Milliseconds per iteration of `dcgan`: galgen's training loop against a hand-written one.
+
+    python benchmarks/step.py [--cycles 25] [--size 64] [--batch 16] [--bands 3]
+
+Both train the same networks from the same weights in float32 on the same simulated galaxies in
+memory, with the same loss, Adam, average of the generator, turns and flips. galgen's loop is a
+plain Lightning Trainer with `CutoutDataModule` and neither pictures, metrics nor loggers; the
+other is what one would write by hand in PyTorch. The hand-written loop runs inside the
+Trainer's own, a cycle of iterations of the one after a cycle of the other, so that whatever
+else the machine does slows both alike. A cycle is four iterations, one of which has penalties
+where there are any. Medians count; the quickest cycles stand beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from galgen import DCGAN, CutoutDataModule
+from galgen.config import Recipe
+from galgen.data.augment import Augmentation
+from galgen.train import quiet_lightning
+
+CYCLE = 4
+BANDS = ("g", "r", "i", "z", "J", "H", "K")
+
+
+def half_squared_gradient(critic: torch.nn.Module, images: Tensor) -> Tensor:
+    images = images.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def by_hand(
+    model: DCGAN, images: Tensor, batch: int, gammas: tuple[float, float]
+) -> Callable[[int], None]:
+    """The hand-written loop, as a function that trains so many iterations."""
+    generator, critic = copy.deepcopy(model.generator), copy.deepcopy(model.critic)
+    average = copy.deepcopy(generator).requires_grad_(False)
+    recipe = model.recipe
+    adam_g, adam_c = (
+        torch.optim.Adam(network.parameters(), lr=recipe.lr, betas=recipe.betas, fused=True)
+        for network in (generator, critic)
+    )
+    augmentation, random = Augmentation(), torch.Generator().manual_seed(0)
+    decay = 0.5 ** (batch / recipe.ema_images)
+    order: list[int] = []
+    step = 0
+
+    def train(iterations: int) -> None:
+        nonlocal order, step
+        for _ in range(iterations):
+            if len(order) < batch:
+                order = torch.randperm(len(images)).tolist()
+            chosen, order = order[:batch], order[batch:]
+            real = augmentation.apply(images[chosen], augmentation.draw(batch, random))
+            real = real.contiguous(memory_format=torch.channels_last)
+            fake = generator(torch.randn(batch, generator.latent))
+
+            loss = F.softplus(critic(fake.detach()) - critic(real)).mean()
+            if any(gammas) and step % CYCLE == 0:
+                r1, r2 = half_squared_gradient(critic, real), half_squared_gradient(critic, fake)
+                loss = loss + CYCLE * (gammas[0] * r1 + gammas[1] * r2)
+            adam_c.zero_grad()
+            loss.backward()
+            adam_c.step()
+
+            critic.requires_grad_(False)
+            with torch.no_grad():
+                real_scores = critic(real)
+            loss = F.softplus(real_scores - critic(fake)).mean()
+            adam_g.zero_grad()
+            loss.backward()
+            adam_g.step()
+            critic.requires_grad_(True)
+
+            with torch.no_grad():
+                torch._foreach_lerp_(
+                    list(average.parameters()), list(generator.parameters()), 1 - decay
+                )
+            step += 1
+
+    return train
+
+
+class Alternate(L.Callback):
+    """After each cycle of the Trainer, a cycle of the other loop; both are timed."""
+
+    def __init__(self, other: Callable[[int], None], warm_up: int) -> None:
+        self.other, self.warm_up = other, warm_up
+        self.ours: list[float] = []
+        self.theirs: list[float] = []
+        self._count = 0
+        self._then = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._then = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
+        self._count += 1
+        if self._count % CYCLE:
+            return
+        begin = time.perf_counter()
+        self.other(CYCLE)
+        end = time.perf_counter()
+        if self._count > CYCLE * self.warm_up:
+            self.ours.append(1e3 * (begin - self._then) / CYCLE)
+            self.theirs.append(1e3 * (end - begin) / CYCLE)
+        self._then = time.perf_counter()
+
+
+def measure(options: argparse.Namespace, penalties: bool) -> float:
+    """Print one comparison; give the ratio of the medians."""
+    recipe = Recipe(penalty_every=CYCLE) if penalties else Recipe(r1=0, r2=0)
+    bands = BANDS[: options.bands]
+    data = CutoutDataModule(
+        "sersic", size=options.size, bands=bands, count=512, batch=options.batch,
+        epoch_images=10**9,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = DCGAN(size=options.size, bands=bands, recipe=recipe)
+    data.setup("fit")
+    kept = data.train_set.kept
+    assert kept is not None
+    weight = 0.25 * (options.size / 32) ** 2 if penalties else 0.0
+    alternate = Alternate(by_hand(model, kept, options.batch, (weight, weight)), warm_up=5)
+    trainer = L.Trainer(
+        accelerator="cpu", max_epochs=1, limit_train_batches=CYCLE * (options.cycles + 5),
+        callbacks=[alternate], logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(model, data)
+    ours, theirs = median(alternate.ours), median(alternate.theirs)
+    pairs = median(a / b for a, b in zip(alternate.ours, alternate.theirs, strict=True))
+    print(
+        f"| {'R1 and R2 every 4th' if penalties else 'none'} | {ours:.1f} ({min(alternate.ours):.1f}) "
+        f"| {theirs:.1f} ({min(alternate.theirs):.1f}) | {ours / theirs:.3f} "
+        f"| {min(alternate.ours) / min(alternate.theirs):.3f} | {pairs:.3f} |",
+        flush=True,
+    )
+    return ours / theirs
+
+
+def main() -> None:
+    """Print the table, and the worst ratio last."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cycles", type=int, default=25, help="of four iterations, of each loop")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--bands", type=int, default=3)
+    options = parser.parse_args()
+    quiet_lightning()
+    print(
+        f"ms per iteration at {options.size} px, batch {options.batch}, {options.bands} bands, "
+        f"float32, {torch.get_num_threads()} thread(s): median (quickest)\n"
+    )
+    print("| penalties | galgen | by hand | medians | quickest | median of pairs |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    worst = max(measure(options, penalties) for penalties in (False, True))
+    print(f"\ngalgen / by hand, worst of the medians: {worst:.3f}")
+
+
+if __name__ == "__main__":
+    main()
