@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# Helpers of several test modules show what differed, as the tests themselves do.
+pytest.register_assert_rewrite("contract", "tiny")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Read by the numerical libraries when they load, and passed on to subprocesses.

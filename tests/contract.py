@@ -1,0 +1,303 @@
+"""The one tester that every generator/critic pair passes.
+
+A test module makes a fixture `case` out of its `Case` objects and subclasses `PairContract`;
+see ``models/test_contract.py``. A new pair costs one line there.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+
+import replicas_script
+from galgen import checkpoint
+from galgen.data.module import CutoutDataModule
+from galgen.models.base import AdversarialModule
+from galgen.models.registry import find
+from tiny import assert_same_training, classes_folder, differences, interrupt_at, last, logged, run
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pair with networks small enough for tests.
+
+    Attributes
+    ----------
+    pair
+        Name in the registry.
+    options
+        Network options for an image size.
+    sizes
+        Sizes to build at; the smallest is trained on.
+    overfit
+        (images, most that may be left of the distance to one batch) of the overfitting test.
+    """
+
+    pair: str
+    options: Callable[[int], Mapping[str, Any]] = lambda size: {}
+    sizes: tuple[int, ...] = (16, 64)
+    overfit: tuple[int, float] = (4000, 0.5)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, size: int, bands: int = 3, classes: tuple[str, ...] = (), **more: Any) -> Any:
+        """The LightningModule."""
+        make = find(self.pair).load()
+        return make(size, bands, classes=classes, **dict(self.options(size)), **more)
+
+    def changes(self, **more: Any) -> dict[str, Any]:
+        """Settings of a tiny run of this pair."""
+        size = min(self.sizes)
+        base = {"model__name": self.pair, "model__options": dict(self.options(size))}
+        return base | {"data__size": size} | dict(self.settings) | more
+
+
+def fit(model: AdversarialModule, data: CutoutDataModule, batches: int, **more: Any) -> None:
+    """A plain Lightning fit of so many batches."""
+    L.Trainer(
+        accelerator="cpu",
+        limit_train_batches=batches,
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **more,
+    ).fit(model, data)
+
+
+class PairContract:
+    """What DESIGN asks of a pair ("Adding a pair")."""
+
+    @pytest.mark.parametrize("bands", [1, 3, 5])
+    def test_shapes_at_every_size_and_band_count(self, case: Case, bands: int) -> None:
+        for size in case.sizes:
+            model = case.build(size, bands)
+            with torch.no_grad():
+                images = model.generator(torch.randn(2, model.generator.latent))
+                scores = model.critic(images)
+            assert images.shape == (2, bands, size, size)
+            assert images.isfinite().all()
+            assert scores.shape in ((2,), (2, 1))
+            assert scores.isfinite().all()
+            assert not torch.equal(images[0], images[1])
+
+    @pytest.mark.parametrize("conditional", [False, True])
+    def test_every_parameter_gets_a_gradient(
+        self, case: Case, conditional: bool, tmp_path: Path
+    ) -> None:
+        data = self.data(case, tmp_path, conditional)
+        # A relativistic loss only sees differences of scores, so their offset has no gradient.
+        recipe = {"loss": "logistic"}
+        model = case.build(data.spec.size, data.spec.n_bands, classes=data.classes, recipe=recipe)
+        assert bool(model.classes) == conditional
+        reached: set[str] = set()
+
+        def note(name: str) -> Callable[[torch.Tensor], None]:
+            return lambda p: reached.add(name) if bool(p.grad.abs().sum() > 0) else None
+
+        for name, parameter in model.named_parameters():
+            parameter.register_post_accumulate_grad_hook(note(name))
+        fit(model, data, 6)
+        assert {name for name, _ in model.named_parameters()} == reached
+
+    def test_labels_reach_both_networks(self, case: Case) -> None:
+        model = case.build(min(case.sizes), classes=("a", "b"))
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        z = torch.randn(1, model.generator.latent).expand(2, -1)
+        noise = [torch.zeros(2, *shape) for shape in model.generator.noise_shapes]
+        with torch.no_grad():
+            images = model.generator(z, torch.tensor([0, 1]), noise)
+            scores = model.critic(images[:1].expand(2, -1, -1, -1), torch.tensor([0, 1]))
+        assert not torch.equal(images[0], images[1])
+        assert scores[0] != scores[1]
+
+    @pytest.mark.parametrize("conditional", [False, True])
+    def test_state_survives_a_checkpoint(
+        self, case: Case, conditional: bool, tmp_path: Path
+    ) -> None:
+        source = str(classes_folder(tmp_path / "blobs")) if conditional else "sersic"
+        count = {} if conditional else {"data__count": 32}
+        outcome = run(tmp_path / "runs", **case.changes(data__source=source, **count))
+        content = last(outcome)
+        assert set(content["galgen"]) >= {"spec", "stretch", "config", "version", "clock"}
+        model = checkpoint.load(outcome.run)
+        assert not differences(dict(model.module.state_dict()), content["state_dict"])
+        assert not differences(dict(model.module.average.state()), content["ema"])
+        assert model.spec.to_dict() == content["galgen"]["spec"]
+        assert model.stretch.state() == content["galgen"]["stretch"]
+        assert model.images == outcome.images == 96
+        assert len(model.holdout) > 0
+        assert model.config["data"]["source"] == source
+        if conditional:
+            assert model.classes == ("edge", "round")
+            assert model.module.class_counts[0] < model.module.class_counts[1]
+        json.dumps(dict(model.card))
+
+    def test_two_processes_equal_one(self, case: Case, tmp_path: Path) -> None:
+        recipe = {"lr": 0.1, "r1": 0.2, "r2": 0.2, "gp": 0.5, "penalty_every": 2}
+        job = {
+            "pair": case.pair,
+            "source": str(classes_folder(tmp_path / "blobs")),
+            "data": {"size": min(case.sizes), "batch": 8, "shift": 2, "rotate": "any"},
+            "options": dict(case.options(min(case.sizes))),
+            "recipe": {**recipe, "critic_steps": 2, "drift": 0.01},
+            "steps": 16,
+        }
+        replicas_script.main({**job, "devices": 1}, tmp_path / "1.pt")
+        (tmp_path / "job.json").write_text(json.dumps({**job, "devices": 2}))
+        done = subprocess.run(
+            [sys.executable, replicas_script.__file__, tmp_path / "job.json", tmp_path / "2.pt"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
+        moved = [(v - one["start"][k]).abs().max() for k, v in one["state"].items()]
+        assert sorted(moved)[len(moved) // 2] > 1e-3
+        for part in ("state", "ema"):
+            for name, value in one[part].items():
+                assert torch.allclose(value, two[part][name], rtol=1e-5, atol=1e-6), name
+        whole = torch.load(tmp_path / "1.rank0.pt", weights_only=True)
+        halves = [torch.load(tmp_path / f"2.rank{r}.pt", weights_only=True) for r in (0, 1)]
+        assert torch.equal(whole, torch.cat(halves, dim=1))
+        assert not torch.equal(halves[0], halves[1])
+        assert len(whole.flatten(0, 1).unique(dim=0)) == whole.shape[0] * whole.shape[1]
+
+    @pytest.mark.parametrize(
+        "images", [24, 40, 56, 80], ids=["mid-epoch", "epoch-end", "second-epoch", "both"]
+    )
+    def test_resumed_equals_uninterrupted(
+        self, case: Case, images: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import galgen.train
+
+        monkeypatch.setattr(galgen.train, "EPOCH_BATCHES", 5)
+        changes = case.changes(recipe__critic_steps=2, train__metric_images=32)
+        changes |= {"train__metric_samples": 16, "recipe__label_noise": 0.1, "recipe__loss": "bce"}
+        whole = run(tmp_path / "whole", **changes)
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, images)
+            half = run(tmp_path / "half", **changes)
+            assert (half.reason, half.images) == ("interrupted", images)
+        resumed = galgen.train.resume(half.run)
+        assert (resumed.reason, resumed.images) == ("finished", 96)
+        assert_same_training(last(whole), last(resumed))
+        assert logged(whole.run) == logged(resumed.run)
+        assert any(row.get("frechet") for row in logged(whole.run))
+        best = [checkpoint.read(r.run / "checkpoints" / "best.ckpt") for r in (whole, resumed)]
+        assert_same_training(*best)
+
+    def test_looking_does_not_change_training(self, case: Case, tmp_path: Path) -> None:
+        plain = run(tmp_path / "a", **case.changes())
+        watched = run(
+            tmp_path / "b",
+            **case.changes(
+                train__log_images=8,
+                train__snapshot_images=16,
+                train__grid_images=24,
+                train__metric_images=32,
+                train__metric_samples=40,
+            ),
+        )
+        assert len(list((watched.run / "samples").glob("*.png"))) == 4
+        a, b = last(plain), last(watched)
+        for part in ("state_dict", "ema", "optimizer_states", "CutoutDataModule"):
+            assert not differences(a[part], b[part]), part
+
+    @pytest.mark.parametrize("unit", ["layer", "block"])
+    def test_frozen_layers_stay_bit_identical(self, case: Case, unit: str, tmp_path: Path) -> None:
+        from galgen.finetune import finetune
+
+        # Not relativistic, so that the score's offset trains too.
+        changes = case.changes(recipe__loss="logistic")
+        source = checkpoint.load(run(tmp_path / "runs", **changes).run)
+        before = {
+            "generator": dict(source.module.average.state()),
+            "critic": dict(source.module.critic.state_dict()),
+        }
+        settings = {"finetune.freeze_unit": unit, "finetune.freeze_critic": 1}
+        settings |= {"train.images": 64, "train.batch": 8, "train.precision": "32"}
+        tuned = finetune(source, config=settings, freeze=2, out=tmp_path / "runs")
+        content = last(tuned)
+        after = {
+            part: {
+                name.removeprefix(f"{part}."): value
+                for name, value in content["state_dict"].items()
+                if name.startswith(f"{part}.")
+            }
+            for part in before
+        }
+        frozen = self.frozen_names(case, unit, {"generator": 2, "critic": 1})
+        for part, names in frozen.items():
+            assert 0 < len(names) < len(before[part])
+            for name, value in before[part].items():
+                assert torch.equal(value, after[part][name]) == (name in names), f"{part} {name}"
+                if part == "generator":
+                    assert torch.equal(value, content["ema"][name]) == (name in names), name
+
+    def test_one_batch_can_be_overfitted(self, case: Case) -> None:
+        images, left = case.overfit
+        data = self.data(case, holdout=0.0, count=8, rotate="none", flip=False)
+        size = data.spec.size
+        torch.manual_seed(0)
+        model = case.build(size, data.spec.n_bands, recipe={"ema_images": 100, "lr": 2e-3})
+        data.setup("fit")
+        batch = data.train_set.kept
+        assert batch is not None
+        start = self.distance(model, batch)
+        data.epoch_images = images
+        fit(model, data, images // 8)
+        assert self.distance(model, batch) < left * start
+
+    # -- helpers -------------------------------------------------------------------------
+
+    @staticmethod
+    def data(
+        case: Case, folder: Path | None = None, conditional: bool = False, **more: Any
+    ) -> CutoutDataModule:
+        size = min(case.sizes)
+        if conditional and folder is not None:
+            return CutoutDataModule(classes_folder(folder / "blobs"), size=size, batch=8, **more)
+        return CutoutDataModule("sersic", size=size, batch=8, **{"count": 32, **more})
+
+    @staticmethod
+    def distance(model: AdversarialModule, batch: torch.Tensor) -> float:
+        """Mean squared distance of real images to the nearest of 64 samples, in network space."""
+        from galgen.models.sampling import generate
+
+        network = model.average.network.eval()
+        fake = torch.cat([x for _, x in generate(network, range(64), seed=1)])
+        return float(torch.cdist(batch.flatten(1), fake.flatten(1)).amin(dim=1).square().mean())
+
+    @staticmethod
+    def frozen_names(case: Case, unit: str, depth: Mapping[str, int]) -> dict[str, set[str]]:
+        """State names of the first layers, found by walking the networks' own module tree."""
+        model = case.build(min(case.sizes))
+        names: dict[str, set[str]] = {}
+        for part, count in depth.items():
+            network = getattr(model, part)
+            layers = network.layers()
+            units = [layer.name if unit == "layer" else layer.block for layer in layers]
+            first = list(dict.fromkeys(units))[:count]
+            modules = {
+                id(m) for u, layer in zip(units, layers, strict=True) if u in first
+                for m in layer.modules
+            }  # fmt: skip
+            names[part] = {
+                f"{place}.{inner}" if place else inner
+                for place, module in network.named_modules()
+                if id(module) in modules
+                for inner in module.state_dict()
+            }
+        return names

@@ -1,0 +1,34 @@
+"""Every pair of the registry passes the contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contract import Case, PairContract
+from galgen.models.dcgan.pyramid import levels
+from galgen.models.registry import PAIRS
+
+
+def dcgan(size: int) -> dict[str, Any]:
+    widths = [8] * (levels(size)[1] + 1)
+    return {"latent": 8, "widths": widths, "critic_widths": widths}
+
+
+CASES = [
+    Case("dcgan", dcgan, sizes=(16, 37, 100)),
+]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.pair)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+def test_no_pair_is_left_out() -> None:
+    assert {case.pair for case in CASES} == set(PAIRS)
+
+
+class TestPairs(PairContract):
+    pass

@@ -1,0 +1,80 @@
+"""Trains a pair on one or two CPU processes and saves what they ended with.
+
+Run as ``python replicas_script.py JOB.json OUT.pt``; Lightning starts the second process by
+running the same command again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import lightning as L
+import torch
+from torch import nn
+
+from galgen.data.module import CutoutDataModule
+from galgen.models.base import AdversarialModule
+from galgen.models.registry import find
+from galgen.train import quiet_lightning
+from galgen.training.replicas import ReplicaStrategy
+
+
+def without_layer_noise(model: AdversarialModule) -> None:
+    """Layer noise of zeros, and dropout that drops nothing: both are keyed by rank."""
+
+    def silent(generator: nn.Module, args: tuple[torch.Tensor | None, ...]) -> tuple:
+        z, labels = args
+        return z, labels, [z.new_zeros(len(z), *shape) for shape in generator.noise_shapes]
+
+    model.generator.register_forward_pre_hook(silent)
+    for layer in model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0
+
+
+def plain_descent(model: AdversarialModule) -> None:
+    """Adam divides by the gradient's size, so where that is 0 it turns rounding into full steps."""
+    networks, lr = (model.generator, model.critic), model.recipe.lr
+    model.configure_optimizers = lambda: [torch.optim.SGD(n.parameters(), lr=lr) for n in networks]
+
+
+def main(job: dict, out: Path) -> None:
+    """Fit and save (rank 0), with the latents that each rank drew."""
+    torch.set_num_threads(1)
+    quiet_lightning()
+    data = CutoutDataModule(job["source"], **job["data"])
+    torch.manual_seed(3)
+    model = find(job["pair"]).load()(
+        data.spec.size,
+        data.spec.bands,
+        classes=data.classes,
+        recipe=job["recipe"],
+        **job["options"],
+    )
+    plain_descent(model)
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    latents: list[torch.Tensor] = []
+    model.generator.register_forward_pre_hook(lambda _, args: latents.append(args[0].clone()))
+    without_layer_noise(model)
+    devices = job["devices"]
+    trainer = L.Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy=ReplicaStrategy(process_group_backend="gloo") if devices > 1 else "auto",
+        max_steps=job["steps"],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(model, data)
+    torch.save(torch.stack(latents), out.with_suffix(f".rank{trainer.global_rank}.pt"))
+    if trainer.is_global_zero:
+        torch.save({"start": start, "state": model.state_dict(), "ema": model.average.state()}, out)
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
