@@ -18,6 +18,7 @@ def save(trainer: L.Trainer, path: Path) -> None:
         trainer.strategy.barrier()
     checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
     if trainer.is_global_zero:
+        path.parent.mkdir(parents=True, exist_ok=True)
         # Into an open file: given a path, torch writes its name, with our process id, into it.
         with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save(checkpoint, file)
