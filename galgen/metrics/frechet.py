@@ -13,7 +13,7 @@ from galgen.metrics.features import FeatureExtractor
 
 #: Smallest standard deviation that a feature is divided by: features that the real set holds
 #: constant would otherwise rule the distance by rounding errors.
-MIN_SCALE = 1e-2
+MIN_SCALE = 0.1
 
 
 def frechet_distance(

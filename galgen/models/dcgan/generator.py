@@ -31,15 +31,48 @@ class Stage(nn.Module):
         return x, share if picture is None else upsample(picture) + share
 
 
+class Grain(nn.Module):
+    r"""White noise of each band by itself, the last step to a picture.
+
+    Sky and photon noise are independent between bands, and feature maps that all bands share
+    cannot make them so. The strength is a linear function of the features, pixel by pixel. It
+    fades with the brightness x of the picture as :math:`1 / \cosh(k x)`, with a learned k per
+    band: what noise of constant flux becomes under an asinh stretch.
+
+    Parameters
+    ----------
+    features, bands
+        Feature maps in, bands out.
+    """
+
+    #: Adam moves a parameter by its learning rate a step; k is of order 5.
+    SCALE = 10.0
+    #: Bounds the exponent for wild pictures early in training.
+    BRIGHTEST = 4.0
+
+    def __init__(self, features: int, bands: int) -> None:
+        super().__init__()
+        self.strength = nn.Conv2d(features, bands, 1)
+        for parameter in self.strength.parameters():
+            nn.init.zeros_(parameter)
+        self.fading = nn.Parameter(torch.full((bands, 1, 1), 0.3))
+
+    def forward(self, x: Tensor, picture: Tensor, noise: Tensor | None) -> Tensor:
+        """Features (N, F, h, w) and picture (N, C, h, w) to the picture with noise."""
+        if noise is None:
+            noise = torch.randn_like(picture)
+        brightness = picture.detach().float().clamp(-self.BRIGHTEST, self.BRIGHTEST)
+        fade = torch.cosh(self.SCALE * self.fading * brightness).reciprocal()
+        return picture + self.strength(x) * (fade * noise).to(picture.dtype)
+
+
 class Generator(nn.Module):
     """Convolutional generator with a skip to the picture at every resolution.
 
     The lineage is DCGAN (Radford et al. 2016, arXiv:1511.06434); the sum of per-resolution
     pictures is the skip generator of Karras et al. 2020 (arXiv:1912.04958, section 4.1). It has no
     normalisation, which would draw contour lines into dark sky, and a linear output, which does
-    not saturate in bright cores. Its last step adds *grain*: white noise of each band by itself,
-    with a strength that the features decide pixel by pixel, because sky and photon noise are
-    independent between bands and feature maps shared by all bands cannot make them so.
+    not saturate in bright cores. Its last step adds `Grain`, the noise of sky and photons.
 
     Parameters
     ----------
@@ -76,9 +109,7 @@ class Generator(nn.Module):
         self.constant = nn.Linear(latent, features[0] * self.base**2)
         pairs = zip([features[0], *features[:-1]], features, strict=True)
         self.stages = nn.ModuleList(Stage(a, b, bands) for a, b in pairs)
-        self.grain = nn.Conv2d(features[-1], bands, 1)
-        for parameter in self.grain.parameters():
-            nn.init.zeros_(parameter)
+        self.grain = Grain(features[-1], bands)
 
     @property
     def sides(self) -> list[int]:
@@ -114,8 +145,8 @@ class Generator(nn.Module):
             x = upsample(x) if level else x
             x, picture = stage(x, picture, None if noise is None else noise[level])
         assert isinstance(picture, Tensor)
-        grain = torch.randn_like(picture) if noise is None else noise[-1].to(picture.dtype)
-        return centre(picture + self.grain(x) * grain, self.size)
+        picture = self.grain(x, picture, None if noise is None else noise[-1])
+        return centre(picture, self.size)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the latent to the image."""
@@ -133,5 +164,6 @@ class Generator(nn.Module):
 
     def band_parameters(self) -> list[tuple[str, int]]:
         """(parameter name, axis of the bands), for a change of bands in fine-tuning."""
-        names = [f"stages.{i}.to_bands" for i in range(len(self.stages))] + ["grain"]
-        return [(f"{name}.{part}", 0) for name in names for part in ("weight", "bias")]
+        names = [f"stages.{i}.to_bands" for i in range(len(self.stages))] + ["grain.strength"]
+        parts = [(f"{name}.{part}", 0) for name in names for part in ("weight", "bias")]
+        return [*parts, ("grain.fading", 0)]
