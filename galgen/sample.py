@@ -102,6 +102,8 @@ def sample(
     """
     if n < 1:
         raise ConfigError(f"-n {n}: ask for at least one galaxy.")
+    if start < 0:
+        raise ConfigError(f"--start {start}: galaxies are counted from 0.")
     if batch < 1:
         raise ConfigError(f"--batch {batch}: use at least 1.")
     model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
@@ -111,9 +113,9 @@ def sample(
             raise ConfigError(f"format {kind} is not known: choose of {', '.join(FORMATS)}.")
     indices = range(start, start + n)
     labels = model.module.sample_labels(indices, seed, label)
-    folder = _folder(out)
     names = [file_stem(i) for i in indices]
     provenance = _provenance(model, seed)
+    folder = _folder(out)
     if device is not None or torch.cuda.is_available():
         model.module.to(device or "cuda")
 

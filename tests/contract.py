@@ -45,7 +45,7 @@ class Case:
     pair: str
     options: Callable[[int], Mapping[str, Any]] = lambda size: {}
     sizes: tuple[int, ...] = (16, 64)
-    overfit: tuple[int, float] = (4000, 0.5)
+    overfit: tuple[int, float] = (1600, 0.4)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, size: int, bands: int = 3, classes: tuple[str, ...] = (), **more: Any) -> Any:
@@ -144,7 +144,7 @@ class PairContract:
         json.dumps(dict(model.card))
 
     def test_two_processes_equal_one(self, case: Case, tmp_path: Path) -> None:
-        recipe = {"lr": 0.1, "r1": 0.2, "r2": 0.2, "gp": 0.5, "penalty_every": 2}
+        recipe = {"lr": 0.3, "r1": 0.2, "r2": 0.2, "gp": 0.5, "penalty_every": 2}
         job = {
             "pair": case.pair,
             "source": str(classes_folder(tmp_path / "blobs")),
@@ -164,10 +164,10 @@ class PairContract:
         assert done.returncode == 0, done.stderr[-2000:]
         one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
         moved = [(v - one["start"][k]).abs().max() for k, v in one["state"].items()]
-        assert sorted(moved)[len(moved) // 2] > 1e-3
+        assert sorted(moved)[len(moved) // 2] > 1e-4
         for part in ("state", "ema"):
             for name, value in one[part].items():
-                assert torch.allclose(value, two[part][name], rtol=1e-5, atol=1e-6), name
+                assert torch.allclose(value, two[part][name], rtol=1e-6, atol=1e-7), name
         whole = torch.load(tmp_path / "1.rank0.pt", weights_only=True)
         halves = [torch.load(tmp_path / f"2.rank{r}.pt", weights_only=True) for r in (0, 1)]
         assert torch.equal(whole, torch.cat(halves, dim=1))
