@@ -200,7 +200,7 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{path} is damaged or no checkpoint ({first}): use an older one."
         ) from None
     card = content.get("galgen") if isinstance(content, dict) else None
-    if not isinstance(card, dict) or "ema" not in content:
+    if not isinstance(card, dict) or not {"ema", "state_dict"} <= content.keys():
         raise CheckpointError(
             f"{path} is a checkpoint of another kind: galgen's hold a 'galgen' entry."
         )
@@ -211,7 +211,10 @@ def read(path: str | Path) -> dict[str, Any]:
 def _check_format(card: Mapping[str, Any], path: Path) -> None:
     from galgen.models.base import FORMAT
 
-    if int(card.get("format", 0)) > FORMAT:
+    layout = card.get("format")
+    if not isinstance(layout, int):
+        raise CheckpointError(f"{path} lacks or distorts an entry (format).")
+    if layout > FORMAT:
         raise CheckpointError(
             f"{path} was written by galgen {card.get('version')}, which is newer than this one: "
             "upgrade galgen."
@@ -252,6 +255,8 @@ def _load_exported(folder: Path) -> TrainedModel:
         raise CheckpointError(
             f"{folder} is no exported model that can be read ({error})."
         ) from None
+    if not isinstance(card, dict):
+        raise CheckpointError(f"{folder} is no exported model: its {CARD} holds no entries.")
     _check_format(card, folder)
     module = _build(card, folder)
     state = {
@@ -286,7 +291,10 @@ def _build(card: Mapping[str, Any], path: Path) -> AdversarialModule:
         module.run = dict(card.get("config") or {})
         module.clock.load(card["clock"])
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} lacks or distorts an entry ({error}).") from None
+        detail = " ".join(str(error).split())
+        raise CheckpointError(f"{path} lacks or distorts an entry ({detail}).") from None
+    except ConfigError as error:
+        raise CheckpointError(f"{path} describes a model that cannot be built: {error}") from None
     return module
 
 

@@ -29,7 +29,7 @@ def make_folder(path: Path, option: str = "--out") -> Path:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".galgen-{os.getpid()}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(

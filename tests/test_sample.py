@@ -9,13 +9,13 @@ import pytest
 import torch
 from astropy.io import fits
 from astropy.table import Table
-from tiny import classes_folder, run
 
 from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
 from galgen.errors import CheckpointError, ConfigError, OutputError
 from galgen.sample import sample
 from galgen.stretch import Stretch
+from tiny import classes_folder, run
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,8 @@ def test_a_model_that_never_saw_data_gives_network_space_but_no_files(tmp_path: 
     module.stretch = None
     (tmp_path / "x.ckpt").touch()
     with pytest.raises(CheckpointError, match="before it saw data"):
-        sample(TrainedModel(module, {}, tmp_path / "x.ckpt"), 1, out=tmp_path / "out")
+        card = {"clock": module.clock.state()}
+        sample(TrainedModel(module, card, tmp_path / "x.ckpt"), 1, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
