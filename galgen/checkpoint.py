@@ -320,7 +320,7 @@ def export(model: TrainedModel, folder: str | Path, *, half: bool = False) -> Pa
     half
         Store the weights in float16, half the size; they are used in float32 all the same.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -331,7 +331,8 @@ def export(model: TrainedModel, folder: str | Path, *, half: bool = False) -> Pa
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     card = {k: v for k, v in model.card.items() if k != "sums"}
     with replacing(folder / WEIGHTS) as path:
-        save_file(tensors, path)
+        # Not save_file, which makes files that only their owner may read.
+        path.write_bytes(save(tensors))
     with replacing(folder / CARD) as path:
         path.write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return folder

@@ -26,6 +26,7 @@ from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
 from galgen.io.atomic import replacing
 from galgen.models.base import AdversarialModule
+from galgen.models.objective import Objective
 from galgen.models.registry import check_options, find
 from galgen.randomness import key
 from galgen.runs import RUNS, make_folder, new_folder, newest_run, run_label
@@ -118,6 +119,9 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
     if data.classes:
         counts = zip(data.classes, data.class_counts, strict=True)
         lines.append("classes: " + ", ".join(f"{name} {count:,}" for name, count in counts))
+    r1, r2 = Objective(config.recipe, spec.size, data.variance).gammas
+    if r1 or r2:
+        lines.append(f"penalties: R1 with gamma {r1:.3g} and R2 with {r2:.3g}")
     lines.append(
         f"run: {config.model.name}, {train.images:,} images in batches of {train.batch}, "
         f"on {machine}"

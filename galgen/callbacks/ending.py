@@ -73,7 +73,9 @@ class Ending(L.Callback):
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            # Lightning may have given back what it found before it, and before us.
+            if signal.getsignal(number) == self._on_signal:
+                signal.signal(number, handler)
         self._previous = {}
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:

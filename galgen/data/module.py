@@ -176,6 +176,14 @@ class CutoutDataModule(L.LightningDataModule):
         return Stretch.fit(torch.from_numpy(self.cutouts.read(rows.tolist())), kind)
 
     @cached_property
+    def variance(self) -> float:
+        """Mean over pixels of the variance between training images, in network space."""
+        rows = self.split[0]
+        rows = rows[:: -(-len(rows) // FIT_GALAXIES)]
+        images = self.stretch(torch.from_numpy(self.cutouts.read(rows.tolist())))
+        return float(images.var(dim=0, unbiased=False).mean())
+
+    @cached_property
     def margin(self) -> int:
         """Pixels read beyond each edge, so that a turned frame has no empty corners."""
         return min(self.augmentation.margin(self.spec.size), self.cutouts.max_margin)

@@ -184,6 +184,7 @@ class AdversarialModule(L.LightningModule):
                 f"{', '.join(data.classes) or 'none'}: build it with classes=data.classes."
             )
         self.spec, self.stretch = spec, data.stretch
+        self.objective.variance = data.variance
         if self.classes:
             self.class_counts = data.class_counts
         self.holdout = list(data.holdout_names)

@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from galgen.errors import ConfigError
 
@@ -63,14 +65,21 @@ def find(name: str) -> Pair:
 
 
 def check_options(pair: Pair, options: Mapping[str, Any]) -> None:
-    """Refuse network options that the pair does not have."""
+    """Refuse network options that the pair does not have, and values of another type."""
+    build = pair.load().build
     known = [
         p.name
-        for p in inspect.signature(pair.load().build).parameters.values()
+        for p in inspect.signature(build).parameters.values()
         if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty
     ]
-    for name in options:
+    kinds = get_type_hints(build)
+    for name, value in options.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
             raise ConfigError(f"model.options.{name} is not an option of this model: {hint}")
+        try:
+            TypeAdapter(kinds[name]).validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].replace("Input should be", "should be")
+            raise ConfigError(f"model.options.{name}: {message}, got {value!r}.") from None

@@ -76,7 +76,7 @@ def choose(config: RunConfig) -> Machine:
     Raises
     ------
     ConfigError
-        If more devices are asked for than there are, or bf16 where it does not exist.
+        If more devices are asked for than there are, or the batch does not divide over them.
     """
     train = config.train
     accelerator = find_accelerator(train.accelerator)
@@ -86,6 +86,12 @@ def choose(config: RunConfig) -> Machine:
         raise ConfigError(f"--devices {devices}: this machine has {available}.")
     if devices < 1:
         raise ConfigError(f"--devices {devices}: use at least one, or auto.")
+    replicas = devices * train.nodes
+    if train.batch % replicas:
+        raise ConfigError(
+            f"--batch {train.batch} does not divide over {replicas} devices: "
+            f"choose a multiple of {replicas}."
+        )
     precision = train.precision
     if precision == "auto":
         precision = "bf16" if fast_bf16(accelerator) else "32"

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from galgen.errors import ConfigError
 from galgen.models.dcgan.pyramid import pyramid
 from galgen.nn.layers import LEAK, NoiseInjection, centre, upsample
 from galgen.training.freezing import Layer
@@ -97,6 +98,8 @@ class Generator(nn.Module):
         classes: int = 0,
     ) -> None:
         super().__init__()
+        if latent < 1:
+            raise ConfigError(f"model.options.latent must be 1 or more, not {latent}.")
         self.size, self.bands, self.latent, self.classes = size, bands, latent, classes
         self.base, features = pyramid(size, widths, "widths")
         self.embedding = nn.Embedding(classes, latent) if classes else None
