@@ -73,7 +73,7 @@ def test_a_plain_pickle_does_not_run(tmp_path: Path) -> None:
     path, canary = tmp_path / "a.ckpt", tmp_path / "canary"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         path.write_bytes(pickle.dumps(Touch(canary), protocol=protocol))
-        with pytest.raises(CheckpointError, match="run code|no checkpoint"):
+        with pytest.raises(CheckpointError, match=r"run code|no checkpoint"):
             checkpoint.load(path)
         assert not canary.exists()
 

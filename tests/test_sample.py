@@ -227,8 +227,8 @@ def test_a_model_that_never_saw_data_gives_network_space_but_no_files(tmp_path: 
     assert torch.allclose(module.sample(5, seed=3), module.stretch.inverse(raw))
     module.stretch = None
     (tmp_path / "x.ckpt").touch()
+    card = {"clock": module.clock.state()}
     with pytest.raises(CheckpointError, match="before it saw data"):
-        card = {"clock": module.clock.state()}
         sample(TrainedModel(module, card, tmp_path / "x.ckpt"), 1, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
