@@ -80,6 +80,10 @@ class FolderSet:
         return out
 
 
+#: What --labels says to leave classes alone, those of the folders too.
+NO_LABELS = "none"
+
+
 def open_folder(
     source: str | Path,
     *,
@@ -96,6 +100,8 @@ def open_folder(
     redshift: str | None = None,
 ) -> FolderSet:
     """Open a folder; see `galgen.data.sets.open_set` for the options."""
+    unlabelled = labels == NO_LABELS
+    labels = None if unlabelled else labels
     index = scan_folder(source)
     root, notes, bad = index.root, list(index.notes), list(index.bad)
     entries = list(index.entries)
@@ -115,7 +121,7 @@ def open_folder(
     if labels is not None:
         values = columns.column_of(labels, "--labels", root, names, headers)
         numbers, classes = columns.class_numbers(columns.require(values, names, labels))
-    elif index.classes:
+    elif index.classes and not unlabelled:
         folders = [str(entry.folder) for entry in loaded.entries]
         numbers, classes = columns.class_numbers(folders)
     groups = names

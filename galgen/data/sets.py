@@ -157,7 +157,7 @@ def open_set(
         Bands to take and their order, or names for the planes of files that have none.
     labels
         ``FILE:COLUMN`` of a CSV or FITS table, looked up in the folder first, which has a
-        column of file names.
+        column of file names. ``none`` leaves classes alone, those of sub-folders too.
     group
         ``FILE:COLUMN`` or ``header:KEY`` of what must not be split between training and
         hold-out, a scene say.
@@ -190,7 +190,7 @@ def open_set(
             raise ConfigError(f"{option} must be 1 or more, not {number}.")
     if str(source) in BUILT_IN:
         given: dict[str, Any] = {
-            "labels": labels,
+            "labels": None if labels == "none" else labels,
             "group": group,
             "select": select,
             "redshift": redshift,

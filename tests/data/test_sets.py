@@ -383,3 +383,13 @@ def test_real_sdss_and_galaxy_zoo(real_data) -> None:
     assert radio.classes == ("Bent", "Compact", "FRI", "FRII")
     assert radio.name == "radio_first_png-valid"
     assert radio.spec.n_bands == 1
+
+
+def test_labels_none_leaves_the_classes_of_folders_alone(tmp_path: Path) -> None:
+    for k, name in enumerate(("spiral", "elliptical")):
+        (tmp_path / name).mkdir()
+        pixels = np.random.default_rng(k).integers(0, 255, (16, 16), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name / "a.png")
+    assert open_set(tmp_path).classes == ("elliptical", "spiral")
+    without = open_set(tmp_path, labels="none")
+    assert (without.classes, without.labels, len(without)) == ((), None, 2)
