@@ -59,8 +59,15 @@ def prepare(source: TrainedModel, data: str | None = None, *layers: Mapping[str,
         raise ConfigError(
             f"--model {config.model.name} is not the checkpoint's {source.name}: leave it out."
         )
+    if config.data.size not in (None, source.spec.size):
+        raise ConfigError(_other_size(source, config.data.size))
     check_options(find(source.name), config.model.options)
     return config
+
+
+def _other_size(source: TrainedModel, size: int | None) -> str:
+    side = source.spec.size
+    return f"{source.path} makes {side} px images: choose --size {side}, not {size}."
 
 
 @dataclass(frozen=True)
@@ -105,9 +112,7 @@ def transfer(source: TrainedModel, model: AdversarialModule, config: RunConfig) 
     """
     old, new = source.spec, model.spec
     if old.size != new.size:
-        raise ConfigError(
-            f"{source.path} makes {old.size} px images: choose --size {old.size}, not {new.size}."
-        )
+        raise ConfigError(_other_size(source, new.size))
     rows = _band_rows(old.bands, new.bands)
     generator = dict(source.module.average.state())
     critic = dict(source.module.critic.state_dict())
