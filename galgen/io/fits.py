@@ -77,6 +77,8 @@ def read_fits(
         zero_points=plan.zero_points,
         pixel_scale=plan.pixel_scale,
         psf_fwhm=plan.psf_fwhm,
+        # As galgen writes the samples of a model that was trained on pictures.
+        display=plan.unit == "display",
         header=_plain_cards(file.primary, file.images[plan.planes[0][0]].header),
         native=(height, width),
     )

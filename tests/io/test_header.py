@@ -101,3 +101,13 @@ def test_an_observed_file_has_no_provenance(tmp_path: Path) -> None:
     fits.PrimaryHDU(FLUX).writeto(tmp_path / "a.fits")
     with pytest.raises(DataError, match="not written by galgen"):
         read_provenance(tmp_path / "a.fits")
+
+
+def test_samples_of_a_picture_model_stay_pictures(tmp_path: Path) -> None:
+    spec = ImageSpec(16, ("R", "G", "B"), display=True)
+    pixels = np.linspace(0, 255, 768, dtype=np.float32).reshape(3, 16, 16)
+    for cube in (False, True):
+        write_galaxy(tmp_path / "a.fits", pixels, spec, {}, cube=cube)
+        back = read_cutout(tmp_path / "a.fits")
+        assert (back.display, back.unit, back.bands) == (True, "display", ("R", "G", "B"))
+        assert np.array_equal(back.pixels, pixels)
