@@ -131,7 +131,7 @@ def open_folder(
     catalogue = columns.catalogue_of(root, names)
     if redshift is not None:
         values = columns.column_of(redshift, "data.redshift", root, names, headers)
-        catalogue["z"] = columns.floats(values, redshift)
+        catalogue["redshift"] = columns.floats(values, redshift)
     assert reader.size is not None
     return FolderSet(
         spec=spec_of(loaded.facts, reader.size, stated or Stated(), str(source), notes),

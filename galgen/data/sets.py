@@ -175,7 +175,7 @@ def open_set(
     bad_fraction
         Stop if more than this fraction of the galaxies is bad.
     redshift
-        ``FILE:COLUMN`` or ``header:KEY`` of redshifts, kept as the catalogue's column ``z``.
+        ``FILE:COLUMN`` or ``header:KEY`` of redshifts, kept as the catalogue's column ``redshift``.
 
     Raises
     ------

@@ -161,7 +161,7 @@ def test_groups_selection_and_redshift(tmp_path: Path) -> None:
     )
     assert list(cutouts.names) == ["galaxy_1", "galaxy_3", "galaxy_4"]
     assert list(cutouts.groups) == [scenes[1], scenes[1], scenes[0]]
-    assert cutouts.catalogue["z"].tolist() == [0.5] * 3
+    assert cutouts.catalogue["redshift"].tolist() == [0.5] * 3
     assert cutouts.catalogue["snr"].tolist() == [5.0, 15.0, 20.0]
     assert cutouts.catalogue["scene"].dtype == np.int64
     assert open_set(source, select="flag==0").catalogue["z"].tolist() == [0.0, 0.3]
