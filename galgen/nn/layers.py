@@ -66,3 +66,12 @@ def centre(x: Tensor, size: int) -> Tensor:
     top = (x.shape[-2] - size) // 2
     left = (x.shape[-1] - size) // 2
     return x[..., top : top + size, left : left + size]
+
+
+def clamp_through(x: Tensor) -> Tensor:
+    """Clamp to [0, 1] with the gradient of the identity.
+
+    A plain clamp has none outside, so a generator that once falls below a black sky everywhere
+    would never learn again.
+    """
+    return x + (x.clamp(0, 1) - x).detach()

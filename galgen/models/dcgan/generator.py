@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from galgen.errors import ConfigError
 from galgen.models.dcgan.pyramid import pyramid
-from galgen.nn.layers import LEAK, NoiseInjection, centre, upsample
+from galgen.nn.layers import LEAK, NoiseInjection, centre, clamp_through, upsample
 from galgen.training.freezing import Layer
 
 
@@ -87,6 +87,11 @@ class Generator(nn.Module):
         Feature maps per resolution, coarse to fine; None for 32 at the finest, growing to 128.
     classes
         Number of classes; 0 for none.
+    clamp
+        End at 0 and 1, the range of pictures under the linear stretch. For pictures whose sky
+        was cut to exact zeros (Griese et al. 2023), which an open output never meets.
+    grain
+        End with `Grain`; pictures without pixel noise are better off without.
     """
 
     def __init__(
@@ -96,11 +101,14 @@ class Generator(nn.Module):
         latent: int = 64,
         widths: Sequence[int] | None = None,
         classes: int = 0,
+        clamp: bool = False,
+        grain: bool = True,
     ) -> None:
         super().__init__()
         if latent < 1:
             raise ConfigError(f"model.options.latent must be 1 or more, not {latent}.")
         self.size, self.bands, self.latent, self.classes = size, bands, latent, classes
+        self.clamp = clamp
         self.base, features = pyramid(size, widths, "widths")
         self.embedding = nn.Embedding(classes, latent) if classes else None
         self.mapping = nn.Sequential(
@@ -112,7 +120,7 @@ class Generator(nn.Module):
         self.constant = nn.Linear(latent, features[0] * self.base**2)
         pairs = zip([features[0], *features[:-1]], features, strict=True)
         self.stages = nn.ModuleList(Stage(a, b, bands) for a, b in pairs)
-        self.grain = Grain(features[-1], bands)
+        self.grain = Grain(features[-1], bands) if grain else None
 
     @property
     def sides(self) -> list[int]:
@@ -122,8 +130,10 @@ class Generator(nn.Module):
     @property
     def noise_shapes(self) -> list[tuple[int, int, int]]:
         """Shapes (C, h, h) of the noise that `forward` takes, in order."""
-        finest = self.sides[-1]
-        return [*((1, side, side) for side in self.sides), (self.bands, finest, finest)]
+        shapes = [(1, side, side) for side in self.sides]
+        if self.grain is not None:
+            shapes.append((self.bands, self.sides[-1], self.sides[-1]))
+        return shapes
 
     def forward(
         self, z: Tensor, labels: Tensor | None = None, noise: Sequence[Tensor] | None = None
@@ -148,8 +158,9 @@ class Generator(nn.Module):
             x = upsample(x) if level else x
             x, picture = stage(x, picture, None if noise is None else noise[level])
         assert isinstance(picture, Tensor)
-        picture = self.grain(x, picture, None if noise is None else noise[-1])
-        return centre(picture, self.size)
+        if self.grain is not None:
+            picture = self.grain(x, picture, None if noise is None else noise[-1])
+        return centre(clamp_through(picture) if self.clamp else picture, self.size)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the latent to the image."""
@@ -162,11 +173,14 @@ class Generator(nn.Module):
             assert isinstance(stage, Stage)
             layers.append(Layer(f"{block} convolution", block, (stage.conv, stage.noise)))
             layers.append(Layer(f"{block} to bands", block, (stage.to_bands,)))
-        layers.append(Layer(f"{block} grain", block, (self.grain,)))
+        if self.grain is not None:
+            layers.append(Layer(f"{block} grain", block, (self.grain,)))
         return layers
 
     def band_parameters(self) -> list[tuple[str, int]]:
         """(parameter name, axis of the bands), for a change of bands in fine-tuning."""
-        names = [f"stages.{i}.to_bands" for i in range(len(self.stages))] + ["grain.strength"]
+        names = [f"stages.{i}.to_bands" for i in range(len(self.stages))]
+        if self.grain is not None:
+            names.append("grain.strength")
         parts = [(f"{name}.{part}", 0) for name in names for part in ("weight", "bias")]
-        return [*parts, ("grain.fading", 0)]
+        return parts if self.grain is None else [*parts, ("grain.fading", 0)]

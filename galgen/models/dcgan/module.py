@@ -15,7 +15,8 @@ class DCGAN(AdversarialModule):
     """A convolutional pair small enough for a laptop.
 
     Options, beside those of `AdversarialModule`: ``latent`` (length of z), ``widths`` (feature
-    maps of the generator per resolution, coarse to fine) and ``critic_widths`` (fine to coarse).
+    maps of the generator per resolution, coarse to fine), ``critic_widths`` (fine to coarse),
+    ``clamp`` (end at the range of a picture) and ``grain`` (end with noise per band).
 
     Examples
     --------
@@ -34,9 +35,11 @@ class DCGAN(AdversarialModule):
         latent: int = 64,
         widths: Sequence[int] | None = None,
         critic_widths: Sequence[int] | None = None,
+        clamp: bool = False,
+        grain: bool = True,
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic."""
         return (
-            Generator(size, bands, latent, widths, classes),
+            Generator(size, bands, latent, widths, classes, clamp, grain),
             Critic(size, bands, critic_widths, classes),
         )
