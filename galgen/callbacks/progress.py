@@ -90,7 +90,16 @@ class TrainingProgress(L.Callback):
         return ", ".join(parts)
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
-        """Take the bar away, after an error too."""
+        """Take the bar away."""
+        self._close()
+
+    def on_exception(
+        self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Take the bar away: Lightning tears no callback down after an error."""
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -1,0 +1,127 @@
+"""What is logged, measured, drawn and shown along training."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from galgen import checkpoint
+from galgen.callbacks.log import LogMeans
+from galgen.callbacks.metrics import SEED, FrechetCallback
+from galgen.callbacks.progress import TrainingProgress
+from galgen.errors import ConfigError
+from galgen.metrics.features import PhysicsFeatures
+from galgen.metrics.frechet import FrechetDistance
+from galgen.train import make_data, prepare, train
+from tiny import classes_folder, last, logged, run, tiny
+
+
+def test_means_are_those_of_the_steps_between_rows(tmp_path: Path) -> None:
+    fine = logged(run(tmp_path / "a", train__log_images=8).run)
+    coarse = logged(run(tmp_path / "b", train__log_images=24).run)
+    assert [int(row["images"]) for row in coarse] == [24, 48, 72, 96]
+    for name in ("loss_critic", "loss_generator", "score_real", "gradient_critic", "r1"):
+        for number, row in enumerate(coarse):
+            parts = [float(r[name]) for r in fine[3 * number : 3 * number + 3] if r[name]]
+            if parts:
+                assert float(row[name]) == pytest.approx(np.mean(parts), rel=1e-5)
+            else:
+                assert row[name] == ""
+
+
+def test_the_logged_frechet_distance_is_that_of_the_kept_samples(tmp_path: Path) -> None:
+    settings = {"train__metric_images": 96, "train__metric_samples": 40}
+    outcome = run(tmp_path, **settings)
+    row = logged(outcome.run)[-1]
+    model = checkpoint.load(outcome.run)
+    data = make_data(prepare(tiny()))
+    real = torch.from_numpy(data.cutouts.read(data.split[0].tolist()))
+    metric = FrechetDistance(PhysicsFeatures.fit(real, model.spec))
+    metric.update(real, real=True)
+    metric.update(model.sample(40, seed=SEED), real=False)
+    assert float(row["frechet"]) == pytest.approx(float(metric.compute()), rel=1e-5)
+    assert last(outcome)["callbacks"]["Snapshots"]["best"] == pytest.approx(float(row["frechet"]))
+
+
+def test_one_band_has_a_frechet_distance_and_no_colour(tmp_path: Path) -> None:
+    changes = {"data__bands": ["r"], "train__metric_images": 96, "train__metric_samples": 16}
+    row = logged(run(tmp_path, **changes).run)[-1]
+    assert row["frechet"]
+    assert "colour_magnitude" not in row
+
+
+def test_metrics_need_the_data_module(tmp_path: Path) -> None:
+    import lightning as L
+
+    from galgen import DCGAN
+    from tiny import OPTIONS
+
+    trainer = L.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[FrechetCallback(8, 8)], max_epochs=1,
+    )  # fmt: skip
+    batches = torch.utils.data.DataLoader([{"images": torch.zeros(3, 16, 16)}] * 8, batch_size=8)
+    with pytest.raises(ConfigError, match="CutoutDataModule"):
+        trainer.fit(DCGAN(size=16, **OPTIONS), batches)
+
+
+def test_grids_show_the_same_latents_a_class_a_row(tmp_path: Path) -> None:
+    source = classes_folder(tmp_path / "blobs")
+    changes = {"data__source": str(source), "data__count": None, "train__grid_images": 48}
+    outcome = run(tmp_path / "runs", **changes)
+    pictures = sorted((outcome.run / "samples").glob("*.png"))
+    assert [path.name for path in pictures] == ["000000048.png", "000000096.png"]
+    shapes = []
+    for path in pictures:
+        with Image.open(path) as picture:
+            shapes.append(picture.size)
+    assert shapes[0] == shapes[1]
+    width, height = shapes[0]
+    assert width > 3 * height
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import galgen.callbacks.progress as progress
+
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    text = io.StringIO()
+    train(tiny(), out=tmp_path / "a", console=Console(file=text, width=200))
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 12
+    assert lines[2].startswith("24 of 96 images, ")
+    assert "images/s, critic 0." in lines[2]
+    assert lines[2].endswith("min left")
+    text = io.StringIO()
+    train(tiny(), out=tmp_path / "b", console=Console(file=text, force_terminal=True, width=120))
+    assert "96 of 96 images" in text.getvalue()
+
+
+def test_a_bar_is_taken_away_after_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = []
+    original = TrainingProgress.on_train_start
+
+    def remember(self: TrainingProgress, *args: object) -> None:
+        original(self, *args)  # type: ignore[arg-type]
+        bars.append((self, self._bar))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("torn")
+
+    monkeypatch.setattr(TrainingProgress, "on_train_start", remember)
+    monkeypatch.setattr(LogMeans, "on_train_batch_end", broken)
+    console = Console(file=io.StringIO(), force_terminal=True)
+    with pytest.raises(RuntimeError, match="torn"):
+        train(tiny(), out=tmp_path, console=console)
+    ((callback, bar),) = bars
+    assert callback._bar is None
+    assert bar.live.is_started is False

@@ -1,0 +1,176 @@
+"""``galgen sample`` and ``galgen finetune`` as a person types them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from astropy.io import fits
+from typer.testing import CliRunner, Result
+
+from galgen import checkpoint
+from galgen_cli.main import app
+from tiny import run
+
+
+def galgen(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one run in it."""
+    folder = tmp_path_factory.mktemp("place")
+    run(folder / "runs", recipe__lr=0.01)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _there(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(place)
+    before = set(place.rglob("*"))
+    yield
+    import shutil
+
+    for path in set(place.rglob("*")) - before:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def test_without_a_checkpoint_it_takes_the_newest_run_and_says_so() -> None:
+    result = galgen("sample", "-n", "2", "--fits")
+    assert result.exit_code == 0, result.output
+    assert (
+        "model: runs/00001-dcgan-sersic-16px/checkpoints/last.ckpt (dcgan, 16 px" in result.output
+    )
+    assert sorted(p.name for p in Path("samples-00001").iterdir()) == [
+        "catalogue.fits", "galaxy_000000.fits", "galaxy_000001.fits", "overview.png",
+    ]  # fmt: skip
+
+
+def test_with_no_run_it_takes_the_model_that_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = galgen("sample", "-n", "2", "--png", "--json", "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert checkpoint.PACKAGED in json.loads(result.stdout)["model"]
+    assert len(list(Path("out").glob("galaxy_*.png"))) == 2
+
+
+def test_the_same_galaxy_whatever_n_and_batch() -> None:
+    want = checkpoint.load("runs/00001-dcgan-sersic-16px").sample(40, seed=3)[17].numpy()
+    for n, batch, cube in ((18, 8, False), (40, 64, False), (40, 1, True)):
+        out = f"out-{n}-{batch}"
+        options = ["--batch", str(batch), "--seed", "3", "--out", out, *(["--cube"] * cube)]
+        assert galgen("sample", "-n", str(n), "--fits", *options).exit_code == 0
+        path = f"{out}/galaxy_000017.fits"
+        got = fits.getdata(path) if cube else np.stack([fits.getdata(path, k) for k in (1, 2, 3)])
+        assert np.array_equal(got, want)
+
+
+def test_json_stands_alone_and_a_dry_run_writes_nothing() -> None:
+    plan = galgen("sample", "-n", "2", "--dry-run")
+    assert plan.exit_code == 0
+    assert "would draw 2 galaxies of seed 0" in plan.output
+    assert not Path("samples-00001").exists()
+    result = json.loads(galgen("sample", "-n", "2", "--jpg", "--json").stdout)
+    assert result["count"] == 2
+    assert Path(result["folder"], "galaxy_000001.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-n", "0"], "-n 0: ask for at least one galaxy"),
+        (["--batch", "0"], "--batch 0"),
+        (["--start", "-4"], "--start -4"),
+        (["--label", "edge"], "--label edge: this model was trained without classes"),
+        (["none.ckpt"], "none.ckpt does not exist"),
+        (["empty"], "empty holds no checkpoint"),
+        (["text.ckpt"], "text.ckpt is no checkpoint"),
+        (["other.ckpt"], "other.ckpt is a checkpoint of another kind"),
+        (["bomb.ckpt"], "bomb.ckpt holds objects that would run code"),
+        (["--out", "text.ckpt/below"], "give another folder to --out"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments: Sequence[str], words: str) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple:
+            return os.mkdir, ("canary",)
+
+    Path("empty").mkdir()
+    Path("text.ckpt").write_text("not a checkpoint")
+    torch.save({"weight": torch.zeros(2)}, "other.ckpt")
+    torch.save({"galgen": Bomb(), "ema": {}}, "bomb.ckpt")
+    result = galgen("sample", *arguments)
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not Path("canary").exists()
+    assert not Path("samples-00001").exists()
+
+
+SHORT = ["--images", "16", "--batch", "8", "--precision", "32", "--set", "data.count=24"]
+
+
+def test_a_lone_argument_is_a_checkpoint_if_there_is_one_else_data() -> None:
+    for argument, source, data in (
+        ("runs/00001-dcgan-sersic-16px", "runs/00001-dcgan-sersic-16px/checkpoints/last.ckpt", "sersic"),
+        ("sersic", "runs/00001-dcgan-sersic-16px/checkpoints/last.ckpt", "sersic"),
+        ("hubble", "runs/00001-dcgan-sersic-16px/checkpoints/last.ckpt", "hubble"),
+    ):  # fmt: skip
+        result = galgen("finetune", argument, *SHORT, "--json", "--out", "tuned")
+        assert result.exit_code == 0, result.output
+        tuned = checkpoint.load(json.loads(result.stdout)["run"])
+        assert tuned.config["finetune"]["checkpoint"] == source
+        assert tuned.config["data"]["source"] == data
+        assert tuned.spec.bands == (("R", "G", "B") if data == "hubble" else ("g", "r", "i"))
+
+
+def test_freezing_is_listed() -> None:
+    options = ["--freeze", "2", "--freeze-critic", "1", "--out", "tuned"]
+    result = galgen("finetune", *SHORT, *options)
+    assert result.exit_code == 0, result.output
+    frozen = "frozen: generator mapping, generator 4x4 dense, critic 16x16 convolution"
+    assert frozen in result.output.splitlines()
+    blocks = ["--freeze", "2", "--freeze-unit", "block", "--out", "tuned"]
+    listed = galgen("finetune", *SHORT, *blocks).output
+    assert "generator 4x4 convolution" in listed.split("training:")[0]
+
+
+def test_a_plan_of_fine_tuning_changes_nothing() -> None:
+    before = sorted(Path().rglob("*"))
+    result = galgen("finetune", "hubble", "--dry-run", "--json", "--freeze", "2")
+    assert result.exit_code == 0, result.output
+    plan = json.loads(result.stdout)
+    assert plan["finetune"]["freeze"] == 2
+    assert plan["data"]["size"] == 16
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--freeze", "99"], "--freeze 99 asks for more than the network has: choose 0 to"),
+        (["--freeze-critic", "99"], "--freeze-critic 99 asks for more"),
+        (["--freeze", "-1"], "finetune.freeze"),
+        (["--freeze-unit", "stage"], "finetune.freeze_unit"),
+        (["--size", "32"], "makes 16 px images: choose --size 16"),
+        (["nowhere"], "nowhere"),
+        (["none.ckpt", "sersic"], "none.ckpt does not exist"),
+    ],
+)
+def test_mistakes_of_fine_tuning(arguments: Sequence[str], words: str) -> None:
+    result = galgen("finetune", *arguments, *SHORT, "--out", "tuned")
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not Path("tuned").exists()
