@@ -66,7 +66,7 @@ def test_with_no_run_it_takes_the_model_that_ships(
 
 
 def test_the_same_galaxy_whatever_n_and_batch() -> None:
-    want = checkpoint.load("runs/00001-dcgan-sersic-16px").sample(40, seed=3)[17].numpy()
+    want = checkpoint.load(RUN).sample(40, seed=3)[17].numpy()
     for n, batch, cube in ((18, 8, False), (40, 64, False), (40, 1, True)):
         out = f"out-{n}-{batch}"
         options = ["--batch", str(batch), "--seed", "3", "--out", out, *(["--cube"] * cube)]
@@ -122,15 +122,11 @@ SHORT = ["--images", "16", "--batch", "8", "--precision", "32", "--set", "data.c
 
 
 def test_a_lone_argument_is_a_checkpoint_if_there_is_one_else_data() -> None:
-    for argument, source, data in (
-        ("runs/00001-dcgan-sersic-16px", "runs/00001-dcgan-sersic-16px/checkpoints/last.ckpt", "sersic"),
-        ("sersic", "runs/00001-dcgan-sersic-16px/checkpoints/last.ckpt", "sersic"),
-        ("hubble", "runs/00001-dcgan-sersic-16px/checkpoints/last.ckpt", "hubble"),
-    ):  # fmt: skip
+    for argument, data in ((RUN, "sersic"), ("sersic", "sersic"), ("hubble", "hubble")):
         result = galgen("finetune", argument, *SHORT, "--json", "--out", "tuned")
         assert result.exit_code == 0, result.output
         tuned = checkpoint.load(json.loads(result.stdout)["run"])
-        assert tuned.config["finetune"]["checkpoint"] == source
+        assert tuned.config["finetune"]["checkpoint"] == f"{RUN}/checkpoints/last.ckpt"
         assert tuned.config["data"]["source"] == data
         assert tuned.spec.bands == (("R", "G", "B") if data == "hubble" else ("g", "r", "i"))
 
