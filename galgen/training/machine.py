@@ -34,7 +34,8 @@ class Machine:
     def __str__(self) -> str:
         what = {"cpu": "the CPU", "cuda": "CUDA", "mps": "Apple's GPU"}[self.accelerator]
         if self.accelerator == "cpu":
-            what += f" with {torch.get_num_threads()} threads"
+            threads = torch.get_num_threads()
+            what += f" with {threads} thread{'s' if threads > 1 else ''}"
         count = f"{self.devices} x " if self.devices > 1 else ""
         return f"{count}{what} in {'bfloat16' if self.precision == 'bf16' else 'float32'}"
 

@@ -17,6 +17,8 @@ from galgen import checkpoint
 from galgen_cli.main import app
 from tiny import run
 
+RUN = "runs/00001-dcgan-sersic-16px"
+
 
 def galgen(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
