@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -68,10 +70,24 @@ def centre(x: Tensor, size: int) -> Tensor:
     return x[..., top : top + size, left : left + size]
 
 
-def clamp_through(x: Tensor) -> Tensor:
-    """Clamp to [0, 1] with the gradient of the identity.
+class _ClampInward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Tensor:
+        (x,), (gradient,) = ctx.saved_tensors, gradients
+        # Descent moves against the gradient: below 0 a negative one leads back, above 1 a positive.
+        outward = ((x < 0) & (gradient > 0)) | ((x > 1) & (gradient < 0))
+        return cast(Tensor, gradient.masked_fill(outward, 0.0))
+
+
+def clamp_inward(x: Tensor) -> Tensor:
+    """Clamp to [0, 1]; outside, the gradient passes where it leads back inside.
 
     A plain clamp has none outside, so a generator that once falls below a black sky everywhere
-    would never learn again.
+    would never learn again; the gradient of the identity lets values run off to infinity.
     """
-    return x + (x.clamp(0, 1) - x).detach()
+    return cast(Tensor, _ClampInward.apply(x))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from galgen.errors import ConfigError
 from galgen.models.dcgan.pyramid import pyramid
-from galgen.nn.layers import LEAK, NoiseInjection, centre, clamp_through, upsample
+from galgen.nn.layers import LEAK, NoiseInjection, centre, clamp_inward, upsample
 from galgen.training.freezing import Layer
 
 
@@ -160,7 +160,7 @@ class Generator(nn.Module):
         assert isinstance(picture, Tensor)
         if self.grain is not None:
             picture = self.grain(x, picture, None if noise is None else noise[-1])
-        return centre(clamp_through(picture) if self.clamp else picture, self.size)
+        return centre(clamp_inward(picture) if self.clamp else picture, self.size)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the latent to the image."""
