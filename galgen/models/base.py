@@ -146,6 +146,12 @@ class AdversarialModule(L.LightningModule):
         self.frozen = [*self.frozen, *chosen]
         return chosen
 
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> AdversarialModule:
+        """Move or cast the average too, which is no submodule."""
+        super()._apply(fn, recurse)
+        self.average.network._apply(fn)
+        return self
+
     def train(self, mode: bool = True) -> AdversarialModule:
         """Set the mode; frozen layers stay in evaluation mode, so that their buffers stay."""
         super().train(mode)
@@ -288,7 +294,7 @@ class AdversarialModule(L.LightningModule):
         value = value.detach().float()
         old = self.sums.get(name)
         count = torch.ones_like(value)
-        self.sums[name] = torch.stack([value, count]) + (0 if old is None else old)
+        self.sums[name] = torch.stack([value, count]) + (0 if old is None else old.to(value))
 
     def take_means(self) -> dict[str, float]:
         """Mean of everything noted since the last call, and start anew."""
