@@ -16,6 +16,32 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from galgen.errors import ConfigError
 
 
+#: Keys that have an option of their own on the command line, which messages then name.
+OPTIONS = {
+    "data.size": "--size",
+    "data.crop": "--crop",
+    "data.bands": "--bands",
+    "data.labels": "--labels",
+    "model.name": "--model",
+    "train.images": "--images",
+    "train.minutes": "--minutes",
+    "train.batch": "--batch",
+    "train.devices": "--devices",
+    "train.precision": "--precision",
+    "train.logger": "--logger",
+    "finetune.freeze": "--freeze",
+    "finetune.freeze_unit": "--freeze-unit",
+    "finetune.freeze_critic": "--freeze-critic",
+    "sample.n": "-n",
+    "sample.start": "--start",
+    "sample.label": "--label",
+    "sample.cube": "--cube",
+    "sample.batch": "--batch",
+    "evaluate.n": "-n",
+    "seed": "--seed",
+}
+
+
 class Section(BaseModel):
     """One frozen part of the configuration; unknown keys are mistakes."""
 
@@ -133,6 +159,25 @@ class FinetuneConfig(Section):
     freeze_critic: int = Field(0, ge=0, description="critic layers, counted from the image")
 
 
+class SampleConfig(Section):
+    """What ``galgen sample`` draws and writes."""
+
+    n: int = Field(16, description="galaxies")
+    start: int = Field(0, ge=0, description="number of the first galaxy")
+    label: str | None = Field(None, description="class; None for the training set's mix")
+    formats: tuple[Literal["fits", "png", "jpg"], ...] = Field(
+        (), description="none for FITS of fluxes and PNG of pictures"
+    )
+    cube: bool = Field(False, description="one (band, y, x) image rather than one a band")
+    batch: int = Field(64, ge=1, description="galaxies in memory at a time")
+
+
+class EvaluateConfig(Section):
+    """What ``galgen evaluate`` draws; how real galaxies are read stands under ``data``."""
+
+    n: int = Field(1000, description="generated galaxies")
+
+
 class RunConfig(Section):
     """Everything that decides what a run does.
 
@@ -149,6 +194,8 @@ class RunConfig(Section):
     recipe: Recipe = Field(default_factory=lambda: Recipe())
     train: TrainConfig = Field(default_factory=lambda: TrainConfig())
     finetune: FinetuneConfig | None = None
+    sample: SampleConfig = Field(default_factory=lambda: SampleConfig())
+    evaluate: EvaluateConfig = Field(default_factory=lambda: EvaluateConfig())
 
     @classmethod
     def build(cls, *layers: Mapping[str, Any]) -> RunConfig:
@@ -288,6 +335,11 @@ def _explain(error: ValidationError) -> str:
         return f"unknown configuration key {place}: {hint}"
     value = first.get("input")
     shown = f", got {value!r}" if not isinstance(value, dict) else ""
+    for key, option in OPTIONS.items():
+        if place == key or place.startswith(f"{key}."):
+            place = f"{key} ({option} {value})" if not isinstance(value, dict | list) else place
+            shown = ""
+            break
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
     return f"{place}: {message}{shown}."
 

@@ -341,6 +341,8 @@ def fit(
 def _kept(config: RunConfig) -> dict[str, Any]:
     """The configuration as checkpoints keep it, without what does not change the result."""
     kept = config.to_dict()
+    for section in ("sample", "evaluate"):
+        kept.pop(section)
     for name in ("minutes", "devices", "nodes", "logger", "accelerator"):
         kept["train"].pop(name)
     return kept

@@ -24,7 +24,10 @@ def evaluate(
         str | None,
         typer.Option("--real", help="real galaxies [the run's own]", show_default=False),
     ] = None,
-    n: Annotated[int, typer.Option("-n", help="how many generated galaxies")] = 1000,
+    n: Annotated[
+        int | None,
+        typer.Option("-n", help="how many generated galaxies [1000]", show_default=False),
+    ] = None,
     crop: options.Crop = None,
     size: options.Size = None,
     bands: options.Bands = None,
@@ -33,6 +36,7 @@ def evaluate(
         typer.Option("--out", help="folder [the run, else ./evaluation-00001]", show_default=False),
     ] = None,
     seed: options.Seed = None,
+    config: options.Config = None,
     settings: options.Set = None,
     as_json: options.Json = False,
     dry_run: options.DryRun = False,
@@ -41,25 +45,41 @@ def evaluate(
     """Score generated galaxies against real ones: JSON, and a report to open in a browser."""
     talk = Talk(as_json, debug)
     with talk.errors():
-        from galgen.bands import parse_bands
+        from galgen.config import RunConfig
         from galgen.evaluate import evaluate as judge
 
-        reading = options.reading(settings)
+        run = RunConfig.build(
+            *options.layers(
+                config,
+                settings,
+                data__source=real,
+                data__size=size,
+                data__crop=crop,
+                data__bands=bands,
+                evaluate__n=n,
+                seed=seed,
+            )
+        )
+        real = run.data.source if "source" in run.data.model_fields_set else None
         if dry_run:
-            talk.say(f"would score {n:,} galaxies of {source or 'the newest model'}")
+            from galgen.checkpoint import resolve
+
+            path = source or resolve(None)
+            talk.say(
+                f"would score {run.evaluate.n:,} galaxies of {path} against "
+                f"{real or 'the galaxies it was trained on'}"
+            )
+            talk.result({"source": path, "real": real, "n": run.evaluate.n, "seed": run.seed})
             return
         with talk.stages() as progress:
             found = judge(
                 source,
                 real,
-                n=n,
-                seed=seed or 0,
-                crop=crop,
-                size=size,
-                bands=parse_bands(bands),
+                n=run.evaluate.n,
+                seed=run.seed,
                 out=out,
                 progress=progress,
-                **reading,
+                **options.reading(run.data),
             )
         for sentence in found.verdict:
             talk.say(sentence)

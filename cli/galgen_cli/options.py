@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path as Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from galgen.config import DataConfig
 
 RUN, MORE = "Run", "Everywhere"
 
@@ -73,18 +76,14 @@ def _devices(text: str) -> int:
         raise ConfigError(f"--devices {text}: give a number, or auto.") from None
 
 
-def reading(settings: list[str] | None) -> dict[str, Any]:
-    """``--set data.key=value`` of a command that only reads images.
+#: What says how images are read, and not how they are split, stretched or turned.
+READING = (
+    "size", "crop", "bands", "labels", "group", "select", "redshift", "unit", "magzero",
+    "pixscale", "psf_fwhm", "count", "bad_fraction",
+)  # fmt: skip
 
-    Other sections are refused, since they would do nothing.
-    """
-    from galgen.config import DataConfig, RunConfig, parse_settings
-    from galgen.errors import ConfigError
 
-    values = parse_settings(settings or [])
-    RunConfig.build(values)
-    for name in values:
-        if not name.startswith("data.") or name == "data.source":
-            raise ConfigError(f"--set {name}: this command takes data.* settings only.")
-    chosen = DataConfig.model_validate({k.removeprefix("data."): v for k, v in values.items()})
-    return chosen.model_dump(include={k.removeprefix("data.") for k in values})
+def reading(data: DataConfig) -> dict[str, Any]:
+    """What was said about reading images, for `galgen.evaluate.evaluate`; the rest is left open."""
+    said = data.model_fields_set & set(READING)
+    return {name: getattr(data, name) for name in READING if name in said}

@@ -20,7 +20,9 @@ def sample(
             show_default=False,
         ),
     ] = None,
-    n: Annotated[int, typer.Option("-n", help="how many galaxies")] = 16,
+    n: Annotated[
+        int | None, typer.Option("-n", help="how many galaxies [16]", show_default=False)
+    ] = None,
     fits: Annotated[bool, typer.Option("--fits", help="write FITS, fluxes as they are")] = False,
     png: Annotated[bool, typer.Option("--png", help="write PNG pictures")] = False,
     jpg: Annotated[bool, typer.Option("--jpg", help="write JPG pictures")] = False,
@@ -30,13 +32,21 @@ def sample(
     label: Annotated[
         str | None, typer.Option("--label", help="class to draw [the training set's mix]")
     ] = None,
-    start: Annotated[int, typer.Option("--start", help="number of the first galaxy")] = 0,
-    batch: Annotated[int, typer.Option("--batch", help="galaxies in memory at a time")] = 64,
+    start: Annotated[
+        int | None,
+        typer.Option("--start", help="number of the first galaxy [0]", show_default=False),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", help="galaxies in memory at a time [64]", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="folder [./samples-00001, counted up]", show_default=False),
     ] = None,
     seed: options.Seed = None,
+    config: options.Config = None,
+    settings: options.Set = None,
     as_json: options.Json = False,
     dry_run: options.DryRun = False,
     debug: options.Debug = False,
@@ -45,29 +55,46 @@ def sample(
     talk = Talk(as_json, debug)
     with talk.errors():
         from galgen import checkpoint
+        from galgen.config import RunConfig
         from galgen.sample import sample as draw
 
+        formats = [name for name, on in (("fits", fits or cube), ("png", png), ("jpg", jpg)) if on]
+        run = RunConfig.build(
+            *options.layers(
+                config,
+                settings,
+                sample__n=n,
+                sample__start=start,
+                sample__label=label,
+                sample__formats=formats or None,
+                sample__cube=cube or None,
+                sample__batch=batch,
+                seed=seed,
+            )
+        )
+        wanted = run.sample
         model = checkpoint.load(source)
         spec = model.spec
         talk.say(
             f"model: {model.path} ({model.name}, {spec.size} px, {', '.join(spec.bands)}, "
             f"{model.images:,} images)"
         )
-        formats = [name for name, on in (("fits", fits or cube), ("png", png), ("jpg", jpg)) if on]
         if dry_run:
-            talk.say(f"would draw {n:,} galaxies of seed {seed or 0} to {out or './samples-...'}")
+            where = out or "./samples-00001, counted up"
+            talk.say(f"would draw {wanted.n:,} galaxies of seed {run.seed} to {where}")
+            talk.result({"model": model.path, "seed": run.seed, **wanted.model_dump(mode="json")})
             return
-        with talk.progress("sampling", n) as advance:
+        with talk.progress("sampling", wanted.n) as advance:
             drawn = draw(
                 model,
-                n,
-                seed=seed or 0,
-                start=start,
-                label=label,
-                formats=formats or None,
-                cube=cube,
+                wanted.n,
+                seed=run.seed,
+                start=wanted.start,
+                label=wanted.label,
+                formats=wanted.formats or None,
+                cube=wanted.cube,
                 out=out,
-                batch=batch,
+                batch=wanted.batch,
                 progress=advance,
             )
         talk.say(f"wrote {drawn.count:,} galaxies to {drawn.folder} ({drawn.files[0]}, ...)")
