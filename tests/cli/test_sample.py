@@ -159,8 +159,8 @@ def test_a_plan_of_fine_tuning_changes_nothing() -> None:
     [
         (["--freeze", "99"], "--freeze 99 asks for more than the network has: choose 0 to"),
         (["--freeze-critic", "99"], "--freeze-critic 99 asks for more"),
-        (["--freeze", "-1"], "finetune.freeze"),
-        (["--freeze-unit", "stage"], "finetune.freeze_unit"),
+        (["--freeze", "-1"], "freeze"),
+        (["--freeze-unit", "stage"], "stage"),
         (["--size", "32"], "makes 16 px images: choose --size 16"),
         (["nowhere"], "nowhere"),
         (["none.ckpt", "sersic"], "none.ckpt does not exist"),
