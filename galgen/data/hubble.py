@@ -21,10 +21,14 @@ How a source becomes a cutout:
 6. Dropped as **companion**: within 16 pixels there is a pixel, outside the source's own
    segment, that is more than 1.5 times as bright as the source's peak; the galaxy to be shown
    is then the other one.
+
+Neighbouring cutouts share pixels: at 32 px, 242 of 321 do with some other. Chains of them are
+one group (`overlap_groups`), which is never split between training and hold-out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +37,9 @@ from numpy.typing import NDArray
 
 from galgen.errors import ConfigError
 
+#: No chain of overlapping cutouts may hold a larger share of the set, or too few are left to
+#: be held out.
+LARGEST_GROUP = 0.8
 BANDS = ("R", "G", "B")
 MIN_PIXELS = 55
 _SMOOTHING = 1.0
@@ -83,6 +90,39 @@ def hubble(
     pixels = np.stack([picture[:, top[k] : top[k] + size, left[k] : left[k] + size] for k in rows])
     names = [f"xdf_{x[k]:04d}_{y[k]:04d}" for k in rows]
     return pixels, names, {key: column[rows] for key, column in table.items()}
+
+
+def overlap_groups(names: Sequence[str], size: int) -> tuple[list[str], int]:
+    """Group of each cutout: those that share pixels, directly or through others.
+
+    Two cutouts share pixels where their centres differ by less than `size` in x and in y.
+    Large cutouts chain up until all are one group; then the groups are those of the largest
+    smaller squares about the same centres for which no group exceeds `LARGEST_GROUP`.
+
+    Parameters
+    ----------
+    names
+        As `hubble` gives them.
+    size
+        Side of the cutouts in pixels.
+
+    Returns
+    -------
+    groups : list of str
+        Name of the group's first member.
+    reach : int
+        Side of the squares of which no two groups share a pixel; `size` where that was possible.
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    centres = np.array([[int(part) for part in name.split("_")[1:]] for name in names])
+    apart = np.abs(centres[:, None] - centres).max(axis=-1)
+    for reach in range(size, 0, -1):
+        _, numbers = connected_components(apart < reach)
+        if reach == 1 or np.bincount(numbers).max() <= LARGEST_GROUP * len(names):
+            break
+    _, first = np.unique(numbers, return_index=True)
+    return [names[first[number]] for number in numbers], reach
 
 
 @lru_cache(maxsize=1)

@@ -233,7 +233,7 @@ def _hubble(
     pixscale: float | None,
     psf_fwhm: float | Sequence[float] | None,
 ) -> ArraySet:
-    from galgen.data.hubble import BANDS, hubble
+    from galgen.data.hubble import BANDS, hubble, overlap_groups
 
     pixels, names, table = hubble(size)
     spec = ImageSpec(size=size, bands=BANDS, pixel_scale=pixscale, display=True)
@@ -243,12 +243,24 @@ def _hubble(
         rows = [spec.bands.index(band) for band in spec.select(bands).bands]
         pixels, spec = pixels[:, rows], spec.select(bands)
     rows_kept = draw(len(names), count, seed)
+    names = [names[row] for row in rows_kept]
+    groups, reach = overlap_groups(names, size)
+    notes = (
+        ()
+        if reach == size
+        else (
+            f"cutouts of {size} px overlap in long chains, so training and hold-out may share "
+            f"pixels at the rims; their central {reach} px are apart.",
+        )
+    )
     return ArraySet(
         pixels=pixels[rows_kept],
         spec=spec,
         name="hubble",
-        names=[names[row] for row in rows_kept],
+        names=names,
+        groups=groups,
         catalogue={key: column[rows_kept] for key, column in table.items()},
+        notes=notes,
     )
 
 

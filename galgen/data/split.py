@@ -51,14 +51,17 @@ def split_by_group(
     quota = max(1.0, fraction * len(groups))
     held: set[str] = set()
     count = 0
-    for group in sorted(sizes, key=lambda name: _rank(name, seed)):
+    order = sorted(sizes, key=lambda name: _rank(name, seed))
+    for group in order:
         # A group that overshoots by more than stopping short would is left to training.
-        if held and count + sizes[group] - quota > quota - count:
+        if count + sizes[group] - quota > quota - count:
             continue
         if len(held) + 1 == len(sizes) or count >= quota:
             break
         held.add(group)
         count += sizes[group]
+    if not held:
+        held.add(min(order, key=sizes.__getitem__))
     mask = np.array([str(group) in held for group in groups])
     return everyone[~mask], everyone[mask]
 

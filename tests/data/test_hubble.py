@@ -7,6 +7,7 @@ import pytest
 
 from galgen.data.hubble import BANDS, MIN_PIXELS, hubble
 from galgen.data.sets import open_set
+from galgen.data.split import split_by_group
 from galgen.errors import ConfigError
 
 
@@ -54,3 +55,29 @@ def test_as_a_set() -> None:
     assert np.array_equal(cutouts.read([5])[0], pixels[row, [2, 0]])
     assert cutouts.catalogue["x"].shape == (40,)
     assert BANDS == ("R", "G", "B")
+
+
+@pytest.mark.parametrize(("size", "seed"), [(32, 0), (32, 1), (48, 0)])
+def test_no_pixel_is_shared_between_training_and_hold_out(size: int, seed: int) -> None:
+    cutouts = open_set("hubble", size=size)
+    train, held = split_by_group(cutouts.groups, 0.1, seed)
+    assert abs(len(held) - 0.1 * len(cutouts)) < 4
+    masks = []
+    for rows in (train, held):
+        mask = np.zeros((872, 1000), dtype=bool)
+        for row in rows:
+            x, y = (int(part) - size // 2 for part in cutouts.names[row].split("_")[1:])
+            mask[y : y + size, x : x + size] = True
+        masks.append(mask)
+    assert not (masks[0] & masks[1]).any()
+
+
+def test_large_cutouts_that_all_overlap_say_so_and_share_no_centre() -> None:
+    cutouts = open_set("hubble", size=64)
+    assert "rims" in cutouts.notes[0]
+    train, held = split_by_group(cutouts.groups, 0.1, 0)
+    assert 20 <= len(held) <= 40
+    x, y = np.rint(cutouts.catalogue["x"]), np.rint(cutouts.catalogue["y"])
+    apart = np.maximum(abs(x[train, None] - x[held]), abs(y[train, None] - y[held]))
+    assert apart.min() >= 32
+    assert open_set("hubble", size=32).notes == ()

@@ -51,3 +51,14 @@ def test_one_group_for_all_cannot_be_split() -> None:
         split_by_group(["a"] * 5, 0.1, 0)
     with pytest.raises(ConfigError, match=r"\[0, 1\)"):
         split_by_group(["a", "b"], 1.5, 0)
+
+
+def test_a_group_of_most_galaxies_is_never_held_out() -> None:
+    groups = ["large"] * 80 + [f"g{k}" for k in range(20)]
+    for seed in range(30):
+        train, held = split_by_group(groups, 0.1, seed)
+        assert len(held) == 10
+        assert {0} <= set(train.tolist())
+    pairs = ["a", "a", "a", "b", "b", "b", "b"]
+    for seed in range(5):
+        assert split_by_group(pairs, 0.1, seed)[1].tolist() == [0, 1, 2]
