@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from galgen.bands import ImageSpec, parse_bands
+from galgen.bands import ImageSpec, band_indices, parse_bands
 from galgen.data.draw import draw
 from galgen.data.facts import Stated, per_band
 from galgen.data.folder import BUILT_IN
@@ -240,8 +240,8 @@ def _hubble(
     if psf_fwhm is not None:
         spec = spec.replace(psf_fwhm=per_band(psf_fwhm, len(BANDS), "data.psf_fwhm"))
     if bands is not None:
-        rows = [spec.bands.index(band) for band in spec.select(bands).bands]
-        pixels, spec = pixels[:, rows], spec.select(bands)
+        rows = band_indices(BANDS, bands)
+        pixels, spec = pixels[:, rows], spec.select([BANDS[row] for row in rows])
     rows_kept = draw(len(names), count, seed)
     names = [names[row] for row in rows_kept]
     groups, reach = overlap_groups(names, size)

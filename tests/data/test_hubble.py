@@ -57,6 +57,16 @@ def test_as_a_set() -> None:
     assert BANDS == ("R", "G", "B")
 
 
+def test_bands_are_found_in_small_letters_and_keep_their_names() -> None:
+    cutouts = open_set("hubble", count=4, bands="g,r")
+    assert cutouts.spec.bands == ("G", "R")
+    same = open_set("hubble", count=4, bands="G,R")
+    assert np.array_equal(cutouts.read([0, 1]), same.read([0, 1]))
+    with pytest.raises(ConfigError, match="the bands are R, G, B"):
+        open_set("hubble", bands="g,z")
+    assert open_set("sersic", count=2, bands="r,G").spec.bands == ("r", "G")
+
+
 @pytest.mark.parametrize(("size", "seed"), [(32, 0), (32, 1), (48, 0)])
 def test_no_pixel_is_shared_between_training_and_hold_out(size: int, seed: int) -> None:
     cutouts = open_set("hubble", size=size)
