@@ -3,8 +3,13 @@
 # real ones with two frozen layers, sample FITS, evaluate. About five minutes on two cores.
 set -eu
 out=${1:-demo}
+if [ -e "$out" ] && [ ! -e "$out/.galgen-demo" ]; then
+    echo "$out is there already and is not of an earlier demo: name another folder" >&2
+    exit 2
+fi
 rm -rf "$out"
 mkdir -p "$out"
+touch "$out/.galgen-demo"
 cd "$out"
 
 galgen train sersic --bands R,G,B --images 40k --seed 1

@@ -90,6 +90,11 @@ class TrainedModel:
         """SHA-256 of the weights' file, in hex."""
         return digest(self.path / WEIGHTS if self.path.is_dir() else self.path)
 
+    def to(self, device: str) -> TrainedModel:
+        """Move the networks; gives the model itself."""
+        self.module.to(device)
+        return self
+
     def sample_chunks(
         self, indices: Sequence[int], *, seed: int = 0, label: str | None = None
     ) -> Iterator[tuple[list[int], Tensor]]:
@@ -131,11 +136,15 @@ def packaged_model() -> Path:
 
 
 def looks_like_checkpoint(path: str | Path) -> bool:
-    """True for a .ckpt file, a run folder with a checkpoint, or an exported folder."""
+    """True for a .ckpt file, a run folder (also before its first checkpoint), an exported one."""
     path = Path(path)
     if path.is_file():
         return path.suffix == ".ckpt"
-    return path.is_dir() and ((path / CARD).is_file() or checkpoint_in(path) is not None)
+    return path.is_dir() and (
+        (path / CARD).is_file()
+        or (path / "config.yaml").is_file()
+        or checkpoint_in(path) is not None
+    )
 
 
 def resolve(source: str | Path | None = None) -> Path:

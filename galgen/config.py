@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from galgen.errors import ConfigError
 
-
 #: Keys that have an option of their own on the command line, which messages then name.
 OPTIONS = {
     "data.size": "--size",
@@ -209,9 +208,7 @@ class RunConfig(Section):
         merged: dict[str, Any] = {}
         for layer in layers:
             _merge(merged, _nested(layer))
-        train = merged.get("train")
-        if isinstance(train, dict) and isinstance(train.get("images"), str):
-            merged["train"]["images"] = parse_count(train["images"])
+        _read_counts(merged)
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
@@ -291,6 +288,18 @@ def parse_count(text: str | int, option: str = "--images") -> int:
     return round(count)
 
 
+def _read_counts(values: dict[str, Any]) -> None:
+    """Numbers of images may be written ``10k``, in every key that is one."""
+    for section in ("train", "recipe"):
+        inner = values.get(section)
+        if not isinstance(inner, dict):
+            continue
+        for name, value in inner.items():
+            if isinstance(value, str) and (name.endswith("images") or name == "metric_samples"):
+                key = f"{section}.{name}"
+                inner[name] = parse_count(value, OPTIONS.get(key, key))
+
+
 def _number(text: str) -> Any:
     """YAML 1.1 reads 1e-3 as a string; people mean the number."""
     try:
@@ -331,7 +340,11 @@ def _explain(error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(place, _known_keys(RunConfig), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "see docs/configuration.md for the keys."
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else f"the sections are {', '.join(RunConfig.model_fields)}."
+        )
         return f"unknown configuration key {place}: {hint}"
     value = first.get("input")
     shown = f", got {value!r}" if not isinstance(value, dict) else ""

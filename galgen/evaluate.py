@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.data.source import canonical, left_out
 from galgen.errors import ConfigError, DataError
 from galgen.io.atomic import replacing
+from galgen.training.machine import find_accelerator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +36,7 @@ _BLOCK = 512
 #: A copy check needs so many galaxies that were not trained on.
 _FEWEST_HELD = 4
 #: What `open_set` takes from a run's configuration.
-_READING = ("size", "crop", "bands", "labels", "group", "select", "redshift", "unit", "magzero",
+READING = ("size", "crop", "bands", "labels", "group", "select", "redshift", "unit", "magzero",
             "pixscale", "psf_fwhm", "count", "bad_fraction")  # fmt: skip
 
 
@@ -144,7 +146,7 @@ def evaluate(
         "bands": list(sets.spec.bands),
         "seed": seed,
         "details": judged.details,
-        "notes": [*matched.notes, *notes, *judged.notes],
+        "notes": [*_told(cutouts), *_told(generated), *matched.notes, *notes, *judged.notes],
         "version": _version(),
     }  # fmt: skip
     sentences = verdict(result)
@@ -186,15 +188,26 @@ def _real_set(
     from galgen.data.sets import open_set
 
     config = _config(model)
-    if model is None or (real is not None and str(real) != str(config.get("source"))):
+    own_source = config.get("source")
+    if model is None or (
+        real is not None and (own_source is None or canonical(real) != canonical(str(own_source)))
+    ):
         return open_set(str(real), seed=seed, **options)
     if not config.get("source"):
         raise ConfigError(
             f"{model.path} does not say which data it was trained on: name it with --real."
         )
-    own = {name: config[name] for name in _READING if config.get(name) is not None}
+    own = {name: config[name] for name in READING if config.get(name) is not None}
     options = {"bands": model.spec.bands, **own, **options}
     return open_set(config["source"], seed=int(model.config.get("seed", 0)), **options)
+
+
+def _told(cutouts: CutoutSet | None) -> list[str]:
+    """What reading a set chose and left out."""
+    if cutouts is None:
+        return []
+    told = [*cutouts.notes, *left_out(cutouts.bad)]
+    return [f"{cutouts.name}: {sentence}" for sentence in told]
 
 
 def _config(model: TrainedModel | None) -> dict[str, Any]:
@@ -210,7 +223,7 @@ def _samples(model: TrainedModel, n: int, seed: int, progress: Progress | None) 
         if progress is not None:
             progress("sampling", done, n)
 
-    return model.sample(n, seed=seed, progress=count)
+    return model.to(find_accelerator()).sample(n, seed=seed, progress=count)
 
 
 def _comparison(

@@ -15,6 +15,7 @@ from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
 from galgen.config import RunConfig
 from galgen.data.module import CutoutDataModule
+from galgen.data.source import canonical
 from galgen.errors import ConfigError
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import check_options, find
@@ -22,8 +23,8 @@ from galgen.runs import RUNS
 from galgen.train import Outcome, Say, make_data, make_model, refreeze, start
 from galgen.training.machine import IMAGES, find_accelerator
 
-#: Fine-tuning is gentler than training: half the learning rate, half the images.
-PRESET: dict[str, Any] = {"recipe": {"lr": 5e-4}}
+#: Learning rates of fine-tuning are no higher, unless the user says so.
+GENTLE = 5e-4
 
 
 def prepare(source: TrainedModel, data: str | None = None, *layers: Mapping[str, Any]) -> RunConfig:
@@ -37,13 +38,18 @@ def prepare(source: TrainedModel, data: str | None = None, *layers: Mapping[str,
         For unknown keys and values, or no data at all.
     """
     old = source.config
+    recipe = dict(source.card["recipe"])
+    recipe["lr"] = min(recipe["lr"], GENTLE)
+    if recipe["lr_critic"] is not None:
+        recipe["lr_critic"] = min(recipe["lr_critic"], GENTLE)
     base: dict[str, Any] = {
         "model": {"name": source.name, "options": dict(source.card["options"])},
-        "recipe": {**source.card["recipe"], **PRESET["recipe"]},
+        "recipe": recipe,
         "finetune": {"checkpoint": str(source.path)},
         "data": {"size": source.spec.size},
     }
-    if data is None:
+    own = data is None or is_own(source, data)
+    if own:
         if not old.get("data"):
             raise ConfigError(
                 f"{source.path} does not say what it was trained on: name the data, "
@@ -54,7 +60,8 @@ def prepare(source: TrainedModel, data: str | None = None, *layers: Mapping[str,
     else:
         base["data"]["source"] = data
     accelerator = find_accelerator(str(RunConfig.build(base, *layers).train.accelerator))
-    config = RunConfig.build({"train": {"images": IMAGES[accelerator] // 2}}, base, *layers)
+    start = {"finetune.checkpoint": str(source.path)}
+    config = RunConfig.build({"train": {"images": IMAGES[accelerator] // 2}}, base, *layers, start)
     if config.model.name != source.name:
         raise ConfigError(
             f"--model {config.model.name} is not the checkpoint's {source.name}: leave it out."
@@ -212,17 +219,28 @@ def finetune(
         extra = {} if freeze is None else {"finetune.freeze": freeze}
         built = prepare(model, data, config or {}, extra)
     say = say or (lambda line: None)
-    cutouts = _data(built, model, own=data is None)
-    fresh = make_model(built, cutouts)
-    fresh.spec = cutouts.spec
-    say(f"starting from {model.path} ({model.images:,} images)")
-    for line in transfer(model, fresh, built).sentences():
-        say(line)
+    cutouts, fresh = begin(model, built, say)
     return start(built, cutouts, fresh, out=out, say=say, console=console)
 
 
-def _data(config: RunConfig, source: TrainedModel, own: bool) -> CutoutDataModule:
-    """The data module; on the checkpoint's own data its held-out galaxies stay held out."""
-    if own and source.holdout and config.data.source == source.config["data"]["source"]:
-        return make_data(config, holdout=list(source.holdout))
-    return make_data(config)
+def begin(
+    source: TrainedModel, config: RunConfig, say: Say
+) -> tuple[CutoutDataModule, AdversarialModule]:
+    """Data and model as a run starts with them, with sentences on both; writes nothing."""
+    say(f"starting from {source.path} ({source.images:,} images)")
+    if source.holdout and is_own(source, config.data.source):
+        data = make_data(config, holdout=list(source.holdout))
+        say(f"the {len(source.holdout):,} galaxies that it was never trained on stay held out")
+    else:
+        data = make_data(config)
+    model = make_model(config, data)
+    model.spec = data.spec
+    for line in transfer(source, model, config).sentences():
+        say(line)
+    return data, model
+
+
+def is_own(source: TrainedModel, data: str) -> bool:
+    """True if the model was trained on that data, however its name is spelled."""
+    own = (source.config.get("data") or {}).get("source")
+    return own is not None and canonical(own) == canonical(data)

@@ -22,6 +22,7 @@ from galgen.io.raster import write_raster
 from galgen.report.pictures import composite, grid_png
 from galgen.runs import make_folder
 from galgen.stretch import Stretch
+from galgen.training.machine import find_accelerator
 
 FORMATS = ("fits", "png", "jpg")
 CATALOGUE = "catalogue.fits"
@@ -98,7 +99,7 @@ def sample(
     ConfigError
         If `n`, `label` or `formats` cannot be met.
     OutputError
-        If `out` holds galaxies already, or cannot be written.
+        If `out` holds files already, or cannot be written.
     """
     if n < 1:
         raise ConfigError(f"-n {n}: ask for at least one galaxy.")
@@ -116,8 +117,7 @@ def sample(
     names = [file_stem(i) for i in indices]
     provenance = _provenance(model, seed)
     folder = _folder(out)
-    if device is not None or torch.cuda.is_available():
-        model.module.to(device or "cuda")
+    model.to(device or find_accelerator())
 
     kept: list[Tensor] = []
     done = 0
@@ -155,10 +155,11 @@ def _folder(out: str | Path | None) -> Path:
         return make_folder(folder)
     folder = Path(out)
     if folder.is_dir():
-        found = next(folder.glob("galaxy_*"), None)
+        found = next((p for p in folder.iterdir() if not p.name.startswith(".")), None)
         if found is not None:
             raise OutputError(
-                f"{folder} holds galaxies already ({found.name}): give another folder to --out."
+                f"{folder} holds files already ({found.name}), and nothing is overwritten: "
+                "give another folder to --out."
             )
     return make_folder(folder)
 

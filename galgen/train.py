@@ -23,6 +23,7 @@ from galgen.callbacks.progress import TrainingProgress
 from galgen.callbacks.snapshots import Snapshots
 from galgen.config import RunConfig, load_yaml
 from galgen.data.module import CutoutDataModule
+from galgen.data.source import canonical, left_out
 from galgen.errors import CheckpointError, ConfigError
 from galgen.io.atomic import replacing
 from galgen.models.base import AdversarialModule
@@ -30,6 +31,7 @@ from galgen.models.objective import Objective
 from galgen.models.registry import check_options, find
 from galgen.randomness import key
 from galgen.runs import RUNS, make_folder, new_folder, newest_run, run_label
+from galgen.stretch import Stretch
 from galgen.training.csvlog import CsvLog
 from galgen.training.machine import IMAGES, Machine, choose, find_accelerator
 from galgen.training.replicas import ReplicaStrategy, is_first
@@ -80,6 +82,11 @@ def prepare(config: Mapping[str, Any] | None = None, *layers: Mapping[str, Any])
     accelerator = find_accelerator(RunConfig.build(*given).train.accelerator)
     built = RunConfig.build({"train": {"images": IMAGES[accelerator]}}, pair.preset, *given)
     check_options(pair, built.model.options)
+    if built.finetune is not None:
+        raise ConfigError(
+            "the configuration has a finetune section, which training from scratch has no use "
+            "for: take it out, or use galgen finetune."
+        )
     return built
 
 
@@ -126,22 +133,17 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
         f"run: {config.model.name}, {train.images:,} images in batches of {train.batch}, "
         f"on {machine}"
     )
-    if data.cutouts.bad:
-        names = ", ".join(f"{name} ({reason})" for name, reason in data.cutouts.bad[:3])
-        more = f" and {len(data.cutouts.bad) - 3} more" if len(data.cutouts.bad) > 3 else ""
-        lines.append(f"left out {len(data.cutouts.bad)} bad files: {names}{more}")
-    return lines
+    return lines + left_out(data.cutouts.bad)
 
 
 def resolve(config: RunConfig, data: CutoutDataModule, machine: Machine) -> RunConfig:
     """The configuration with everything that was chosen automatically written down."""
     spec = data.spec
-    source = config.data.source
     changes: dict[str, Any] = {
         "data.size": spec.size,
         "data.bands": list(spec.bands),
         "data.stretch": data.stretch.kind,
-        "data.source": str(Path(source).resolve()) if Path(source).exists() else source,
+        "data.source": canonical(config.data.source),
         "train.precision": machine.precision,
         "train.devices": machine.devices,
         "train.accelerator": machine.accelerator,
@@ -231,6 +233,34 @@ def resume(
     ConfigError
         If a change would make it another run.
     """
+    folder, config, card = plan_resume(run, changes)
+    last = folder / "checkpoints" / "last.ckpt"
+    say = say or (lambda line: None)
+    done = int(card["clock"]["images"])
+    if done >= config.train.images:
+        say(
+            f"{folder} is finished: {done:,} of {config.train.images:,} images. "
+            "Give a larger --images to go further."
+        )
+        return _outcome(folder, done, "finished")
+    say(f"going on with {folder} at {done:,} of {config.train.images:,} images")
+    machine = choose(config)
+    # What the run began with, even if files have come or gone since.
+    data = make_data(
+        config, holdout=list(card["holdout"]), stretch=Stretch.from_state(card["stretch"])
+    )
+    model = make_model(config, data)
+    refreeze(model, config)
+    if is_first():
+        with replacing(folder / CONFIG) as path:
+            path.write_text(config.to_yaml(), encoding="utf-8")
+    return fit(config, data, model, machine, folder, console=console, resume_from=last)
+
+
+def plan_resume(
+    run: str | Path | None = None, changes: Mapping[str, Any] | None = None
+) -> tuple[Path, RunConfig, dict[str, Any]]:
+    """Run folder, configuration and checkpoint card of a run to go on with; writes nothing."""
     folder = newest_run() if run is None else Path(run)
     if folder is None:
         raise CheckpointError(
@@ -244,24 +274,7 @@ def resume(
     fixed = RunConfig.build(load_yaml(folder / CONFIG))
     config = fixed.replace(changes or {})
     _refuse_other_run(fixed, config)
-    say = say or (lambda line: None)
-    card = checkpoint.read(last)["galgen"]
-    done = int(card["clock"]["images"])
-    if done >= config.train.images:
-        say(
-            f"{folder} is finished: {done:,} of {config.train.images:,} images. "
-            "Give a larger --images to go further."
-        )
-        return _outcome(folder, done, "finished")
-    say(f"going on with {folder} at {done:,} of {config.train.images:,} images")
-    machine = choose(config)
-    data = make_data(config, holdout=list(card["holdout"]))
-    model = make_model(config, data)
-    refreeze(model, config)
-    if is_first():
-        with replacing(folder / CONFIG) as path:
-            path.write_text(config.to_yaml(), encoding="utf-8")
-    return fit(config, data, model, machine, folder, console=console, resume_from=last)
+    return folder, config, checkpoint.read(last)["galgen"]
 
 
 def refreeze(model: AdversarialModule, config: RunConfig) -> None:

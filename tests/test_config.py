@@ -85,7 +85,7 @@ def test_settings_without_a_key_or_value(text: str) -> None:
         ({"train.snapshot": 64}, "train.snapshot: did you mean train.snapshot_images"),
         ({"trian.batch": 64}, "unknown configuration key trian: did you mean train"),
         ({"recipe": {"learning_rate": 1}}, "unknown configuration key recipe.learning_rate"),
-        ({"zzz": 1}, "unknown configuration key zzz: see"),
+        ({"zzz": 1}, "unknown configuration key zzz: the sections are"),
         ({"train.batch": 1}, r"train.batch \(--batch 1\): should be greater than or equal to 2"),
         ({"train.batch": "x"}, r"train.batch \(--batch x\)"),
         ({"recipe.loss": "hinge"}, "recipe.loss: should be 'bce', 'logistic', .*got 'hinge'"),
@@ -143,3 +143,11 @@ def test_missing_and_empty_files(tmp_path: Path) -> None:
 
 def test_every_key_has_a_default_that_yaml_can_hold() -> None:
     assert yaml.safe_load(RunConfig().to_yaml()) == RunConfig().to_dict()
+
+
+@pytest.mark.parametrize(
+    "key", ["train.snapshot_images", "train.metric_samples", "recipe.ema_images"]
+)
+def test_every_number_of_images_may_be_written_short(key: str) -> None:
+    section, name = key.split(".")
+    assert getattr(getattr(RunConfig.build({key: "3k"}), section), name) == 3000

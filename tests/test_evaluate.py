@@ -46,6 +46,8 @@ class ArraySet:
     spec: ImageSpec
     name: str = "arrays"
     catalogue: dict[str, np.ndarray] = field(default_factory=dict)
+    bad: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.names = [f"{self.name}-{i}" for i in range(len(self.pixels))]
@@ -75,6 +77,9 @@ class Model:
     @property
     def stretch(self) -> Stretch:
         return Stretch.fit(torch.from_numpy(self.samples), "asinh")
+
+    def to(self, device: str) -> Model:
+        return self
 
     def sample(self, n: int, *, seed: int, progress: Callable[[int], None]) -> torch.Tensor:
         progress(n)

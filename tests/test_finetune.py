@@ -215,3 +215,42 @@ def test_a_model_of_the_library_alone_needs_data_named(tmp_path: Path) -> None:
 def test_a_source_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
         finetune(tmp_path / "none.ckpt", "sersic", out=tmp_path)
+
+
+def test_own_data_keeps_its_hold_out_whether_typed_or_not(tmp_path: Path) -> None:
+    trained = run(tmp_path / "a", seed=3)
+    kept = set(last(trained)["galgen"]["holdout"])
+    for data in (None, "sersic"):
+        again = finetune(trained.run, data, config=SHORT, out=tmp_path / str(data))
+        card = last(again)["galgen"]
+        assert set(card["holdout"]) == kept
+        assert (card["seed"], card["config"]["data"]["count"]) == (3, 48)
+
+
+def test_own_data_is_known_by_any_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classes_folder(tmp_path / "images")
+    trained = run(tmp_path / "runs", data__source=str(tmp_path / "images"), data__count=None)
+    monkeypatch.chdir(tmp_path)
+    config = prepare(checkpoint.load(trained.run), "images")
+    assert config.data.source.endswith("images")
+    lines: list[str] = []
+    finetune(trained.run, "./images", config=SHORT, out=tmp_path / "b", say=lines.append)
+    assert any("never trained on stay held out" in line for line in lines)
+
+
+def test_a_file_decides_over_gentle_rates_and_cannot_name_the_checkpoint(
+    source: TrainedModel,
+) -> None:
+    assert prepare(source).recipe.lr == 5e-4
+    said = {"recipe": {"lr": 0.002}, "finetune": {"freeze": 1, "checkpoint": "/nowhere.ckpt"}}
+    config = prepare(source, None, said)
+    assert config.recipe.lr == 0.002
+    assert config.finetune is not None
+    assert (config.finetune.freeze, config.finetune.checkpoint) == (1, str(source.path))
+
+
+def test_a_whole_network_cannot_be_frozen(source: TrainedModel, tmp_path: Path) -> None:
+    layers = len(source.module.generator.layers())  # type: ignore[operator]
+    with pytest.raises(ConfigError, match="leaves nothing to train"):
+        finetune(source, None, config=SHORT, freeze=layers, out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

@@ -206,7 +206,7 @@ def test_what_cannot_be_drawn(
 def test_galaxies_are_never_overwritten(trained: Path, tmp_path: Path) -> None:
     sample(trained, 1, formats=["png"], out=tmp_path / "out")
     before = (tmp_path / "out/galaxy_000000.png").read_bytes()
-    with pytest.raises(OutputError, match="holds galaxies already"):
+    with pytest.raises(OutputError, match="holds files already"):
         sample(trained, 1, seed=9, formats=["png"], out=tmp_path / "out")
     assert (tmp_path / "out/galaxy_000000.png").read_bytes() == before
 

@@ -45,6 +45,7 @@ def evaluate(
     """Score generated galaxies against real ones: JSON, and a report to open in a browser."""
     talk = Talk(as_json, debug)
     with talk.errors():
+        from galgen.checkpoint import resolve
         from galgen.config import RunConfig
         from galgen.evaluate import evaluate as judge
 
@@ -61,14 +62,11 @@ def evaluate(
             )
         )
         real = run.data.source if "source" in run.data.model_fields_set else None
+        path = source or resolve(None)
+        against = real or "the galaxies it was trained on"
+        talk.say(f"{path} against {against}")
         if dry_run:
-            from galgen.checkpoint import resolve
-
-            path = source or resolve(None)
-            talk.say(
-                f"would score {run.evaluate.n:,} galaxies of {path} against "
-                f"{real or 'the galaxies it was trained on'}"
-            )
+            talk.say(f"would score {run.evaluate.n:,} galaxies")
             talk.result({"source": path, "real": real, "n": run.evaluate.n, "seed": run.seed})
             return
         with talk.stages() as progress:
@@ -81,7 +79,7 @@ def evaluate(
                 progress=progress,
                 **options.reading(run.data),
             )
-        for sentence in found.verdict:
+        for sentence in (*found.result["notes"], *found.verdict):
             talk.say(sentence)
         talk.say(f"scores: {found.json}")
         talk.say(f"report: {found.html}")

@@ -50,7 +50,7 @@ def finetune(
     devices: options.Devices = None,
     precision: options.Precision = None,
     logger: options.Logger = None,
-    out: options.Out = options.Path("runs"),
+    out: options.Out = None,
     seed: options.Seed = None,
     config: options.Config = None,
     settings: options.Set = None,
@@ -83,15 +83,19 @@ def finetune(
             seed=seed,
         )
         from galgen import checkpoint
+        from galgen.finetune import begin, prepare
         from galgen.finetune import finetune as start
-        from galgen.finetune import prepare
+        from galgen.runs import RUNS
 
         if first is not None and second is None and not checkpoint.looks_like_checkpoint(first):
             first, second = None, first
         model = checkpoint.load(first)
         run = prepare(model, second, *layers)
         if dry_run:
-            show_plan(talk, run)
+            cutouts, _ = begin(model, run, talk.say)
+            show_plan(talk, run, cutouts)
             return
-        outcome = start(model, second, config=run, out=out, say=talk.say, console=talk.console)
+        outcome = start(
+            model, second, config=run, out=out or RUNS, say=talk.say, console=talk.console
+        )
         report(talk, outcome)

@@ -34,7 +34,7 @@ Precision = Annotated[str | None, _option("--precision", help="auto, 32 or bf16"
 Logger = Annotated[
     str | None, _option("--logger", help="csv, tensorboard, wandb, with commas", panel=RUN)
 ]
-Out = Annotated[Path, _option("--out", help="folder for run folders [runs]", panel=RUN)]
+Out = Annotated[Path | None, _option("--out", help="folder for run folders [runs]", panel=RUN)]
 Seed = Annotated[int | None, _option("--seed", help="decides every random number [0]", panel=MORE)]
 Config = Annotated[Path | None, _option("--config", help="YAML file with settings", panel=MORE)]
 Set = Annotated[
@@ -76,14 +76,9 @@ def _devices(text: str) -> int:
         raise ConfigError(f"--devices {text}: give a number, or auto.") from None
 
 
-#: What says how images are read, and not how they are split, stretched or turned.
-READING = (
-    "size", "crop", "bands", "labels", "group", "select", "redshift", "unit", "magzero",
-    "pixscale", "psf_fwhm", "count", "bad_fraction",
-)  # fmt: skip
-
-
 def reading(data: DataConfig) -> dict[str, Any]:
     """What was said about reading images, for `galgen.evaluate.evaluate`; the rest is left open."""
+    from galgen.evaluate import READING
+
     said = data.model_fields_set & set(READING)
     return {name: getattr(data, name) for name in READING if name in said}

@@ -10,6 +10,8 @@ from galgen_cli import options
 from galgen_cli.console import INTERRUPTED, Talk
 
 if TYPE_CHECKING:
+    from galgen.config import RunConfig
+    from galgen.data.module import CutoutDataModule
     from galgen.train import Outcome
 
 
@@ -32,7 +34,7 @@ def train(
     devices: options.Devices = None,
     precision: options.Precision = None,
     logger: options.Logger = None,
-    out: options.Out = options.Path("runs"),
+    out: options.Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="go on with the newest run, or the RUN given as DATA")
     ] = False,
@@ -65,31 +67,40 @@ def train(
         )
         if resume:
             from galgen.config import RunConfig
+            from galgen.errors import ConfigError
+            from galgen.train import plan_resume
             from galgen.train import resume as go_on
 
+            if out is not None:
+                raise ConfigError("--out: a resumed run stays in its own folder, leave it out.")
             RunConfig.build(*layers)
             merged = {k: v for layer in layers for k, v in layer.items()}
+            if dry_run:
+                folder, planned, card = plan_resume(data, merged)
+                talk.say(f"would go on with {folder} at {card['clock']['images']:,} images")
+                talk.say(planned.to_yaml())
+                talk.result(planned.to_dict())
+                return
             outcome = go_on(data, changes=merged, say=talk.say, console=talk.console)
         else:
-            from galgen.train import prepare
+            from galgen.runs import RUNS
+            from galgen.train import make_data, prepare
             from galgen.train import train as start
 
             run = prepare(*layers)
             if dry_run:
-                show_plan(talk, run)
+                show_plan(talk, run, make_data(run))
                 return
-            outcome = start(run, out=out, say=talk.say, console=talk.console)
+            outcome = start(run, out=out or RUNS, say=talk.say, console=talk.console)
         report(talk, outcome)
 
 
-def show_plan(talk: Talk, config: object) -> None:
+def show_plan(talk: Talk, config: RunConfig, data: CutoutDataModule) -> None:
     """What would be done: the resolved configuration."""
-    from galgen.config import RunConfig
-    from galgen.train import describe, make_data, resolve
+    from galgen.train import describe, resolve
     from galgen.training.machine import choose
 
-    assert isinstance(config, RunConfig)
-    data, machine = make_data(config), choose(config)
+    machine = choose(config)
     resolved = resolve(config, data, machine)
     for line in describe(config, data, machine):
         talk.say(line)

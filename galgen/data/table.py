@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from galgen.errors import ConfigError, DataError
 from galgen.io import file_kind, image_stem
+from galgen.io.cutout import one_line
 
 #: Names under which a table in a folder of images is found without being asked for.
 CATALOGUE_NAMES = tuple(
@@ -98,8 +99,9 @@ def read_table(path: Path) -> Table:
         raise DataError(f"the table {path} does not exist.")
     try:
         columns = _read_csv(path) if file_kind(path) != "fits" else _read_fits_table(path)
-    except (OSError, ValueError, UnicodeDecodeError, csv.Error, IndexError) as error:
-        raise DataError(f"{path} cannot be read as a table ({error}).") from error
+    # A damaged FITS table shows as any exception of astropy's.
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as a table ({one_line(error)}).") from error
     if not columns or not next(iter(columns.values())):
         raise DataError(f"{path} is a table without rows.")
     return Table(path, columns)

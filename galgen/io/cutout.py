@@ -126,6 +126,12 @@ def read_cutout(
     return cutout if bands is None else _rename_or_select(cutout, bands, path)
 
 
+def one_line(error: Exception) -> str:
+    """What an exception says, without its second and further lines; its class if nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def centre_crop(
     pixels: NDArray[np.generic], size: int, path: str | Path = "image"
 ) -> NDArray[np.generic]:
@@ -206,8 +212,9 @@ def _read_npy(path: Path, bands: Sequence[str] | None, crop: int | None) -> Cuto
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is no readable .npy array ({error}).") from None
+    # numpy parses the header as Python, so damage shows as any exception of the tokenizer too.
+    except Exception as error:
+        raise DataError(f"{path} is no readable .npy array ({one_line(error)}).") from None
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.size == 0 or array.dtype.kind not in "fiu":

@@ -12,7 +12,6 @@ import gzip
 import math
 import mmap
 import os
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.errors import DataError
-from galgen.io.cutout import Card
+from galgen.io.cutout import Card, one_line
 
 _BLOCK = 2880
 _CARD = 80
@@ -77,9 +76,11 @@ def open_images(path: str | Path) -> FitsFile:
             return _astropy(path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
-    except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path} cannot be read as FITS ({reason}).") from error
+    except DataError:
+        raise
+    # Damage shows as any exception at all: astropy alone raises half a dozen classes.
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as FITS ({one_line(error)}).") from error
 
 
 def _bytes_of(path: str | Path) -> bytes | mmap.mmap:
@@ -105,8 +106,8 @@ def _plain(raw: bytes | mmap.mmap, path: str | Path) -> FitsFile:
         shape = tuple(_count(header, f"NAXIS{k}") for k in range(naxis, 0, -1))
         width = abs(int(header["BITPIX"])) // 8
         pixels = math.prod(shape) if shape else 0
-        groups = int(header.get("GCOUNT", 1))
-        size = width * groups * (int(header.get("PCOUNT", 0)) + pixels)
+        groups, heap = _count(header, "GCOUNT", 1), _count(header, "PCOUNT", 0)
+        size = width * groups * (heap + pixels)
         if data + size > len(raw):
             raise DataError(
                 f"{path} is truncated: HDU {position} declares {size:,} bytes of data, "
@@ -142,8 +143,8 @@ def _plain_image(
     return ImageHDU(position, header, shape, load)
 
 
-def _count(header: Mapping[str, Card], key: str) -> int:
-    value = header[key]
+def _count(header: Mapping[str, Card], key: str, default: int | None = None) -> int:
+    value = header.get(key, default)
     if not isinstance(value, int) or value < 0:
         raise ValueError(f"{key} is {value!r}")
     return value

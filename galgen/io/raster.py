@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.errors import DataError, OutputError
-from galgen.io.cutout import Cutout, centre_crop
+from galgen.io.cutout import Cutout, centre_crop, one_line
 
 #: Pictures that declare more pixels are refused from their header, before any memory is used.
 MAX_PIXELS = 100_000_000
@@ -93,8 +93,11 @@ def _decode(path: Path) -> NDArray[Any]:
         ) from None
     except UnidentifiedImageError:
         raise DataError(f"{path} is no JPG, PNG or TIFF picture, whatever its name says.") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as a picture ({error}).") from error
+    except DataError:
+        raise
+    # Damage shows as any exception at all in the decoders of Pillow and tifffile.
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as a picture ({one_line(error)}).") from error
 
 
 def _refuse_giant(width: int, height: int, path: Path) -> None:

@@ -142,6 +142,10 @@ class AdversarialModule(L.LightningModule):
         """
         chosen = select(self.generator.layers(), generator, unit, "--freeze")  # type: ignore[operator]
         chosen += select(self.critic.layers(), critic, unit, "--freeze-critic")  # type: ignore[operator]
+        for network, option in ((self.generator, "--freeze"), (self.critic, "--freeze-critic")):
+            cold = {id(p) for layer in chosen for p in layer.parameters()}
+            if all(id(p) in cold or not p.requires_grad for p in network.parameters()):
+                raise ConfigError(f"{option} leaves nothing to train: freeze fewer layers.")
         freeze(chosen)
         self.frozen = [*self.frozen, *chosen]
         return chosen
@@ -204,9 +208,6 @@ class AdversarialModule(L.LightningModule):
             (self.critic, recipe.lr_critic or recipe.lr),
         ):
             trainable = [p for p in network.parameters() if p.requires_grad]
-            if not trainable:
-                which = "--freeze" if network is self.generator else "--freeze-critic"
-                raise ConfigError(f"{which} leaves nothing to train: freeze fewer layers.")
             adams.append(torch.optim.Adam(trainable, lr=lr, betas=recipe.betas, fused=True))
         return adams
 

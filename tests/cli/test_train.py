@@ -216,3 +216,22 @@ def test_two_devices_through_the_command(workdir: Path) -> None:
     assert two["galgen"]["clock"] == one["galgen"]["clock"]
     assert two["galgen"]["holdout"] == one["galgen"]["holdout"]
     assert two["CutoutDataModule"] == one["CutoutDataModule"]
+
+
+def test_a_dry_run_of_resume_changes_nothing(workdir: Path) -> None:
+    assert galgen(*TINY).exit_code == 0
+    (run,) = (workdir / "runs").iterdir()
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    result = galgen("train", "--resume", "--images", "100k", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "would go on with" in result.output
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+    refused = galgen("train", "--resume", "--out", "elsewhere")
+    assert (refused.exit_code, "--out" in refused.stderr) == (2, True)
+
+
+def test_training_from_scratch_refuses_a_finetune_section(workdir: Path) -> None:
+    result = galgen(*TINY, "--set", "finetune.freeze=2", "--set", "finetune.checkpoint=x")
+    assert result.exit_code == 2
+    assert "galgen finetune" in result.stderr
+    assert list(workdir.iterdir()) == []
