@@ -73,7 +73,7 @@ def open_images(path: str | Path) -> FitsFile:
         try:
             return _plain(raw, path)
         except _Unusual:
-            return _astropy(path)
+            return _astropy(raw)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
     except DataError:
@@ -95,31 +95,38 @@ def _bytes_of(path: str | Path) -> bytes | mmap.mmap:
 def _plain(raw: bytes | mmap.mmap, path: str | Path) -> FitsFile:
     primary: dict[str, Card] = {}
     images: list[ImageHDU] = []
-    at, position = 0, 0
+    at, position, unusual = 0, 0, False
     while at + _BLOCK <= len(raw):
         header, data = parse_header(raw, at, path)
         if position == 0:
             primary = header
-        if "ZIMAGE" in header or header.get("EXTNAME") == "FILTERS" or "GROUPS" in header:
-            raise _Unusual
         naxis = _count(header, "NAXIS")
         shape = tuple(_count(header, f"NAXIS{k}") for k in range(naxis, 0, -1))
         width = abs(int(header["BITPIX"])) // 8
         pixels = math.prod(shape) if shape else 0
         groups, heap = _count(header, "GCOUNT", 1), _count(header, "PCOUNT", 0)
         size = width * groups * (heap + pixels)
+        if "GROUPS" in header:
+            raise _Unusual
         if data + size > len(raw):
             raise DataError(
                 f"{path} is truncated: HDU {position} declares {size:,} bytes of data, "
                 f"the file ends after {max(0, len(raw) - data):,}."
             )
+        # Even files for astropy are walked to their end here: it does not always come to one
+        # by itself when a length is damaged.
+        unusual |= "ZIMAGE" in header or header.get("EXTNAME") == "FILTERS"
         is_image = position == 0 or header.get("XTENSION") == "IMAGE"
         if is_image and pixels:
-            images.append(_plain_image(raw, header, shape, data, position))
+            image = _plain_image(raw, header, shape, data, position)
+            unusual |= image is None
+            images += [] if image is None else [image]
         at = data + -(-size // _BLOCK) * _BLOCK
         position += 1
     if position == 0:
         raise DataError(f"{path} is truncated: it ends inside its first header block.")
+    if unusual:
+        raise _Unusual
     return FitsFile(primary, images)
 
 
@@ -129,11 +136,12 @@ def _plain_image(
     shape: tuple[int, ...],
     data: int,
     position: int,
-) -> ImageHDU:
+) -> ImageHDU | None:
+    """The image as it stands in `raw`, or None if astropy must decode it."""
     dtype: np.dtype[Any] | None = _FLOATS.get(int(header["BITPIX"]))
     scaled = header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0
     if len(shape) > 1 and (dtype is None or scaled):
-        raise _Unusual
+        return None
     # A 1-D array is never the science image, so nobody loads it.
     known = np.dtype(np.uint8) if dtype is None else dtype
 
@@ -217,7 +225,8 @@ def _parse_value(text: str) -> Card | None:
         return None
 
 
-def _astropy(path: str | Path) -> FitsFile:
+def _astropy(raw: bytes | mmap.mmap) -> FitsFile:
+    import io
     import warnings
 
     from astropy.io import fits
@@ -225,7 +234,7 @@ def _astropy(path: str | Path) -> FitsFile:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
-        with fits.open(path, memmap=False) as hdus:
+        with fits.open(io.BytesIO(raw), memmap=False) as hdus:
             images: list[ImageHDU] = []
             filters: tuple[str, ...] | None = None
             for position, hdu in enumerate(hdus):

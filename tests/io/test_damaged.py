@@ -92,7 +92,7 @@ def test_a_damaged_file_is_read_or_refused(tmp_path: Path, name: str) -> None:
     packed = name.endswith(".gz")
     good = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
     rng = np.random.default_rng(1)
-    outcomes = {True: 0, False: 0}
+    messages: list[str] = []
     bands = ["g", "r", "i"] if name.endswith(".npy") else None
     with no_hanging(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -102,13 +102,12 @@ def test_a_damaged_file_is_read_or_refused(tmp_path: Path, name: str) -> None:
             try:
                 pixels = read_cutout(path, bands).pixels
             except UserError as error:
-                assert "\n" not in str(error)
-                outcomes[False] += 1
+                messages.append(str(error))
             else:
                 assert pixels.ndim == 3
                 assert pixels.dtype == np.float32
-                outcomes[True] += 1
-    assert min(outcomes.values()) >= MUTATIONS // 20
+    assert MUTATIONS // 20 <= len(messages) <= MUTATIONS * 19 // 20
+    assert not any("\n" in message for message in messages)
 
 
 @pytest.mark.parametrize("card", ["PCOUNT", "GCOUNT", "NAXIS1", "NAXIS2"])
