@@ -103,10 +103,12 @@ def test_large_images_do_not_make_a_large_file() -> None:
         ("frechet_physics", null("too few"), "not computed: too few"),
         ("colour_magnitude", entry(0.2, 0.83, 12.0), "colours are off: 20.0%"),
         ("colour_magnitude", entry(0.85, 0.83, -0.4), "look right: 85.0%"),
+        ("colour_magnitude", entry(0.99, 0.83, -5.0), "vary less than real ones do: 99.0%"),
         ("colour_magnitude", null("one band"), "does not apply: one band"),
         ("nearest_training", entry(0.02, 1.0, 8.0), "nearer to training images than real ones"),
         ("nearest_training", entry(1.0, 1.0, 0.0), "No sign of copying"),
         ("nearest_training", entry(1.0, 1.0, None), "No sign of copying"),
+        ("nearest_training", {**entry(1.0, 1.0, 0.0), "n": 6}, "Too few galaxies were held out"),
         ("nearest_training", null("nothing held out"), "not made: nothing held out"),
     ],
 )
