@@ -11,9 +11,11 @@ Rules, in this order:
    only if the folders are also called like bands, since numbered classes agree by accident.
 3. Otherwise sub-folders are **classes**.
 
-Where several kinds of files lie together, the most numerous of FITS, ``.npy`` and pictures is
-read (FITS rather than ``.npy`` rather than pictures, if equal) and the rest is noted. Files
-that are no images by their ending, hidden files and catalogues are passed over.
+Where several kinds of files lie together, that of FITS, ``.npy`` and pictures with the most
+names is read (FITS rather than ``.npy`` rather than pictures, if equal) and the rest is noted;
+of pictures with one name in several formats, PNG rather than TIFF rather than JPG. Files that
+are no images by their ending, hidden files, catalogues and the ``overview.png`` that
+``galgen sample`` writes are passed over.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from galgen.io import file_kind, image_stem, read_cutout
 
 BUILT_IN = ("hubble", "sersic")
 _KINDS = ("fits", "npy", "raster")
+_PICTURES = ("png", "tif", "jpg")
+_PASSED_OVER = (*CATALOGUE_NAMES, "overview.png")
 # Short wavelengths first, as bands are listed in the field.
 _ORDER = "fuv nuv u g v r i z y j h k ks w1 w2 w3 w4".split()
 _BAND = re.compile(r"(?:fuv|nuv|vis|ks|w[1-4]|[ugrizyjhkbv]p?|f\d{3,4}[a-z]{1,2}\d?)$", re.I)
@@ -89,8 +93,9 @@ def scan_folder(source: str | Path) -> FolderIndex:
         if deeper is not None:
             raise DataError(f"{root} holds images two levels down: open {deeper.parent} instead.")
         raise DataError(f"{root} holds no image: galgen reads FITS, .npy, JPG, PNG and TIFF.")
-    kind, _ = _one_kind([file for files in inside.values() for file in files], notes)
-    inside = {name: [f for f in files if file_kind(f) == kind] for name, files in inside.items()}
+    kind, kept = _one_kind([file for files in inside.values() for file in files], notes)
+    read = set(kept)
+    inside = {name: [f for f in files if f in read] for name, files in inside.items()}
     inside = {name: files for name, files in sorted(inside.items()) if files}
     return _band_folders(root, kind, inside, notes) or _class_folders(root, kind, inside, notes)
 
@@ -116,7 +121,7 @@ def _list(folder: Path) -> tuple[list[Path], list[Path]]:
     try:
         with os.scandir(folder) as items:
             for item in items:
-                if item.name.startswith(".") or item.name.lower() in CATALOGUE_NAMES:
+                if item.name.startswith(".") or item.name.lower() in _PASSED_OVER:
                     continue
                 if item.is_dir():
                     folders.append(Path(item.path))
@@ -129,11 +134,34 @@ def _list(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def _one_kind(files: Sequence[Path], notes: list[str]) -> tuple[str, list[Path]]:
     counts = Counter(str(file_kind(file)) for file in files)
-    kind = max(_KINDS, key=lambda k: (counts[k], -_KINDS.index(k)))
+    stems = Counter(k for k, _, _ in {(file_kind(f), f.parent, image_stem(f)) for f in files})
+    kind = max(_KINDS, key=lambda k: (stems[k], -_KINDS.index(k)))
     if len(counts) > 1:
         rest = ", ".join(f"{counts[k]} {k}" for k in _KINDS if k != kind and counts[k])
         notes.append(f"{counts[kind]} {kind} files are read; left out beside them: {rest} files.")
-    return kind, [file for file in files if file_kind(file) == kind]
+    chosen = [file for file in files if file_kind(file) == kind]
+    return kind, _one_format(chosen, notes) if kind == "raster" else chosen
+
+
+def _one_format(files: Sequence[Path], notes: list[str]) -> list[Path]:
+    """Pictures without those that have a twin of the same name in a better format."""
+    best: dict[tuple[Path, str], int] = {}
+    for file in files:
+        key = (file.parent, image_stem(file))
+        best[key] = min(best.get(key, len(_PICTURES)), _format(file))
+    kept = [f for f in files if _format(f) == best[f.parent, image_stem(f)]]
+    if len(kept) < len(files):
+        left = Counter(_PICTURES[_format(file)] for file in set(files) - set(kept))
+        taken = Counter(_PICTURES[_format(file)] for file in kept).most_common(1)[0][0]
+        rest = ", ".join(f"{left[k]} {k}" for k in _PICTURES if left[k])
+        notes.append(f"{taken} files are read; left out, of the same names: {rest} files.")
+    return kept
+
+
+def _format(file: Path) -> int:
+    short = {"jpeg": "jpg", "tiff": "tif"}
+    ending = file.suffix.lower().lstrip(".")
+    return _PICTURES.index(short.get(ending, ending))
 
 
 def _flat(root: Path, kind: str, files: Sequence[Path], notes: list[str]) -> FolderIndex:

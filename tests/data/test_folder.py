@@ -122,6 +122,37 @@ def test_one_name_in_two_files_is_bad(tmp_path: Path) -> None:
     assert index.bad[0][1] == "same name as a.fit"
 
 
+@pytest.mark.parametrize("formats", [("fits", "png", "jpg"), ("png", "jpg"), ("npy", "jpg")])
+def test_one_stem_in_several_formats_is_one_galaxy(
+    tmp_path: Path, formats: tuple[str, ...]
+) -> None:
+    for k in range(3):
+        path = tmp_path / f"galaxy_{k:06d}"
+        for ending in formats:
+            if ending == "fits":
+                put(path.with_suffix(".fits"), 3, 8, 8, BANDS="g,r,i")
+            elif ending == "npy":
+                np.save(path.with_suffix(".npy"), np.ones((3, 8, 8)))
+            else:
+                draw(path.with_suffix(f".{ending}"))
+    draw(tmp_path / "overview.png")
+    index = scan_folder(tmp_path)
+    assert [entry.name for entry in index.entries] == [f"galaxy_{k:06d}" for k in range(3)]
+    assert {entry.files[0].suffix for entry in index.entries} == {f".{formats[0]}"}
+    assert index.bad == ()
+    assert any(f"{formats[0]} files are read" in note for note in index.notes)
+
+
+def test_a_picture_of_another_format_without_a_twin_stays(tmp_path: Path) -> None:
+    for k in range(3):
+        draw(tmp_path / f"{k}.png")
+    draw(tmp_path / "0.jpg")
+    draw(tmp_path / "7.jpg")
+    index = scan_folder(tmp_path)
+    assert [entry.files[0].name for entry in index.entries] == ["0.png", "1.png", "2.png", "7.jpg"]
+    assert index.bad == ()
+
+
 def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no image"):
         scan_folder(tmp_path)
