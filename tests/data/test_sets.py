@@ -264,10 +264,33 @@ def test_a_bad_edge_outside_the_crop_is_no_flaw(tmp_path: Path) -> None:
     assert np.isfinite(cropped.read([2], margin=4)).all()
 
 
+def test_scattered_zeros_of_integers_and_of_quantised_files_are_flux(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    header = fits.Header([("FILTER", "r")])
+    for name, sigma in (("fz", 1.0), ("int", 3.0)):
+        source = tmp_path / name
+        source.mkdir()
+        for k in range(12):
+            pixels = rng.normal(0, sigma, (64, 64)).astype(np.float32)
+            # A third of the images only, or the rule would give way to what most images are.
+            if name == "fz" and k < 4:
+                pixels = np.round(pixels * 4) / 4
+                hdus = [fits.PrimaryHDU(), fits.CompImageHDU(pixels, header)]
+                fits.HDUList(hdus).writeto(source / f"{k}.fits.fz")
+                continue
+            if name == "int" and k < 4:
+                pixels = pixels.round()
+            fits.PrimaryHDU(pixels, header).writeto(source / f"{k}.fits")
+        cutouts = open_set(source)
+        assert cutouts.bad == []
+        assert (cutouts.read([0]) == 0).mean() > 0.02
+
+
 def test_zeros_that_most_images_have_are_flux(tmp_path: Path) -> None:
     header = fits.Header([("BANDS", BANDS3)])
     for k in range(5):
         pixels = pixels_of(tmp_path / str(k), 3, 16, 16).clip(0)
+        pixels[:, :4] = 0
         fits.PrimaryHDU(pixels, header).writeto(tmp_path / f"{k}.fits")
     cutouts = open_set(tmp_path)
     assert len(cutouts) == 5
