@@ -211,10 +211,12 @@ def _write(
 
 
 def picture(galaxy: Tensor, spec: ImageSpec, stretch: Stretch) -> np.ndarray:
-    """What a PNG or JPG shows, (1 or 3, H, W) in 0..255: display images as they are, fluxes as
-    the one composite of all galaxies.
+    """What a PNG or JPG shows, (1 or 3, H, W) in 0..255: display images as they are, with R, G
+    and B in that order, fluxes as the one composite of all galaxies.
     """
     if spec.display and spec.n_bands in (1, 3):
+        if {*spec.bands} == {"R", "G", "B"}:
+            galaxy = galaxy[[spec.bands.index(band) for band in "RGB"]]
         return galaxy.clamp(0, 255).numpy()
     shown = composite(galaxy[None], spec, stretch)[0]
     return np.moveaxis(shown, -1, 0).astype(np.float32)

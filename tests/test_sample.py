@@ -11,9 +11,10 @@ from astropy.io import fits
 from astropy.table import Table
 
 from galgen import checkpoint
+from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel
 from galgen.errors import CheckpointError, ConfigError, OutputError
-from galgen.sample import sample
+from galgen.sample import picture, sample
 from galgen.stretch import Stretch
 from tiny import classes_folder, run
 
@@ -179,8 +180,8 @@ def test_pictures_of_display_models_are_the_default(classed: Path, tmp_path: Pat
 
     written = sample(classed, 2, out=tmp_path / "out")
     assert written.files == ("galaxy_000000.png",)
-    with Image.open(written.folder / "galaxy_000001.png") as picture:
-        shown = np.moveaxis(np.asarray(picture).astype(float), -1, 0)
+    with Image.open(written.folder / "galaxy_000001.png") as image:
+        shown = np.moveaxis(np.asarray(image).astype(float), -1, 0)
     flux = checkpoint.load(classed).sample(2)[1].clamp(0, 255).numpy()
     assert np.abs(shown - flux).max() <= 0.5
 
@@ -247,3 +248,17 @@ def test_sample_17_of_a_hundred_and_of_a_thousand(trained: Path, tmp_path: Path)
         assert len(list(out.glob("galaxy_*.fits"))) == n
         pixels.append([fits.getdata(out / "galaxy_000017.fits", k) for k in (1, 2, 3)])
     assert np.array_equal(*pixels)
+
+
+def test_a_picture_has_red_first_whatever_the_order_of_the_bands() -> None:
+    red, green, blue = (torch.full((4, 4), value) for value in (200.0, 100.0, 50.0))
+    planes = {"R": red, "G": green, "B": blue}
+    stretch = Stretch.fit(torch.rand(4, 3, 4, 4) * 255, "linear")
+    for bands in (("R", "G", "B"), ("B", "G", "R"), ("G", "B", "R")):
+        spec = ImageSpec(size=4, bands=bands, display=True)
+        shown = picture(torch.stack([planes[band] for band in bands]), spec, stretch)
+        assert shown[:, 0, 0].tolist() == [200, 100, 50]
+    # Names of one's own are given to the places of a picture, which they keep.
+    spec = ImageSpec(size=4, bands=("g", "r", "i"), display=True)
+    shown = picture(torch.stack([red, green, blue]), spec, stretch)
+    assert shown[:, 0, 0].tolist() == [200, 100, 50]
