@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from galgen.randomness import key
 from galgen.runs import RUNS, make_folder, new_folder, newest_run, run_label
 from galgen.stretch import Stretch
 from galgen.training.csvlog import CsvLog
+from galgen.training.loggers import extra_loggers
 from galgen.training.machine import IMAGES, Machine, choose, find_accelerator
 from galgen.training.replicas import ReplicaStrategy, is_first
 
@@ -336,7 +336,7 @@ def fit(
         strategy=ReplicaStrategy() if machine.devices * settings.nodes > 1 else "auto",
         precision="bf16-mixed" if machine.precision == "bf16" else "32-true",
         max_epochs=-1,
-        logger=[csv, *_loggers(config, run)],
+        logger=[csv, *extra_loggers(config, run)],
         callbacks=callbacks,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -368,38 +368,6 @@ def _outcome(run: Path, images: int, reason: str, picture: Path | None = None) -
         pictures = sorted((run / "samples").glob("*.png"))
         picture = pictures[-1] if pictures else None
     return Outcome(run, found, images, reason, picture)
-
-
-def _loggers(config: RunConfig, run: Path) -> list[Any]:
-    """TensorBoard and wandb, imported only when asked for."""
-    loggers: list[Any] = []
-    if "tensorboard" in config.train.logger:
-        try:
-            from lightning.pytorch.loggers import TensorBoardLogger
-
-            loggers.append(TensorBoardLogger(run, name="tensorboard", version=""))
-        except ModuleNotFoundError:
-            raise ConfigError(
-                "--logger tensorboard needs the extra: pip install 'galgen[tensorboard]'."
-            ) from None
-    if "wandb" in config.train.logger:
-        from lightning.pytorch.loggers import WandbLogger
-
-        offline = not (os.environ.get("WANDB_API_KEY") or _wandb_login())
-        wandb = WandbLogger(
-            project="galgen", name=run.name, save_dir=run, offline=offline, config=config.to_dict()
-        )
-        loggers.append(wandb)
-    return loggers
-
-
-def _wandb_login() -> bool:
-    """True if wandb has an account on this machine."""
-    for name in (".netrc", "_netrc"):
-        path = Path.home() / name
-        if path.is_file() and "wandb" in path.read_text(encoding="utf-8", errors="ignore"):
-            return True
-    return False
 
 
 def quiet_lightning() -> None:

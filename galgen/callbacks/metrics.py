@@ -106,7 +106,9 @@ class FrechetCallback(SampleMetric):
     def prepare(self, real: Tensor, module: AdversarialModule) -> None:
         """Sums over the real set, once; the first replica's count."""
         extractor = PhysicsFeatures.fit(real, module.spec)
-        self.metric = FrechetDistance(extractor, reset_real_features=False)
+        metric = FrechetDistance(extractor, reset_real_features=False)
+        # Replicas on GPUs can only add up what lies on GPUs.
+        self.metric = metric.to(module.device)
         if world()[0] == 0:
             self.metric.update(real, real=True)
 
@@ -135,7 +137,7 @@ class ColourMagnitudeCallback(SampleMetric):
     def prepare(self, real: Tensor, module: AdversarialModule) -> None:
         """Photometry of the real set, once."""
         self.applies = why_not(module.spec) is None
-        self.metric = ColourMagnitude(module.spec, reset_real_features=False)
+        self.metric = ColourMagnitude(module.spec, reset_real_features=False).to(module.device)
         if self.applies and world()[0] == 0:
             self.metric.update(real, real=True)
 
