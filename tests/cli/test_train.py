@@ -159,9 +159,7 @@ for key, images in (("log", 8), ("snapshot", 800), ("grid", 0)):
 def test_a_stopped_run_says_how_to_go_on_and_ends_bit_for_bit_the_same(
     workdir: Path, number: int
 ) -> None:
-    process = subprocess.Popen(
-        command(*LONG), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    process = started(*LONG)
     deadline = time.monotonic() + 120
     while not list(workdir.glob("runs/*/metrics.csv")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -181,10 +179,19 @@ def test_a_stopped_run_says_how_to_go_on_and_ends_bit_for_bit_the_same(
     assert_same_training(newest(workdir / "runs"), newest(workdir / "undisturbed"))
 
 
-def test_ctrl_c_before_anything_has_begun(workdir: Path) -> None:
-    process = subprocess.Popen(
-        command(*LONG), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """The command as a terminal starts it: a shell's background jobs would ignore Ctrl-C."""
+    return subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def test_ctrl_c_before_anything_has_begun(workdir: Path) -> None:
+    process = started(*LONG, "--images", "1M")
     # While it imports, reads data, or trains: whatever it does by then.
     time.sleep(2.5)
     process.send_signal(signal.SIGINT)

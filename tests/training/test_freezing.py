@@ -71,6 +71,7 @@ def test_every_parameter_belongs_to_exactly_one_layer() -> None:
 
 def test_nothing_left_to_train() -> None:
     model = DCGAN(size=16, widths=[4, 4, 4], critic_widths=[4, 4, 4])
-    model.freeze_layers(critic=len(model.critic.layers()))
     with pytest.raises(ConfigError, match="--freeze-critic leaves nothing"):
-        model.configure_optimizers()
+        model.freeze_layers(critic=len(model.critic.layers()))
+    assert model.frozen == []
+    assert all(p.requires_grad for p in model.critic.parameters())
