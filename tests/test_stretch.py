@@ -12,7 +12,7 @@ from torch import Tensor
 
 from galgen.bands import ImageSpec
 from galgen.errors import CheckpointError, ConfigError, DataError
-from galgen.io.cutout import read_cutout
+from galgen.io import read_cutout
 from galgen.io.header import write_galaxy
 from galgen.stretch import KINDS, Stretch
 

@@ -6,8 +6,8 @@ from galgen.io.cutout import (
     centre_crop,
     file_kind,
     image_stem,
-    read_cutout,
 )
+from galgen.io.read import read_cutout
 
 __all__ = [
     "IMAGE_SUFFIXES",

@@ -1,9 +1,9 @@
-"""A cutout as it stands in a file, and the choice of reader by the file's name."""
+"""A cutout as it stands in a file, and what the readers of all formats share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -88,50 +88,6 @@ def image_stem(name: str | Path) -> str:
     return text
 
 
-def read_cutout(
-    path: str | Path, bands: Sequence[str] | None = None, crop: int | None = None
-) -> Cutout:
-    """Read one image file; the reader is chosen by the file's ending.
-
-    Parameters
-    ----------
-    path
-        A file that ends on one of `IMAGE_SUFFIXES`.
-    bands
-        Selects and orders bands by name, or names the planes of a file that does not name
-        them, where the count matches.
-    crop
-        Side in pixels of a square to cut from the centre, without resampling.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, holds no image or is smaller than `crop`.
-    ConfigError
-        If a wanted band does not exist, or several planes have no names.
-    """
-    path = Path(path)
-    kind = file_kind(path)
-    if kind is None:
-        raise DataError(f"{path} is not an image that galgen reads ({', '.join(IMAGE_SUFFIXES)}).")
-    if kind == "fits":
-        from galgen.io.fits import read_fits
-
-        return read_fits(path, bands=bands, crop=crop)
-    if kind == "npy":
-        return _read_npy(path, bands, crop)
-    from galgen.io.raster import read_raster
-
-    cutout = read_raster(path, crop=crop)
-    return cutout if bands is None else _rename_or_select(cutout, bands, path)
-
-
-def one_line(error: Exception) -> str:
-    """What an exception says, without its second and further lines; its class if nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 def centre_crop(
     pixels: NDArray[np.generic], size: int, path: str | Path = "image"
 ) -> NDArray[np.generic]:
@@ -191,39 +147,7 @@ def name_planes(
     )
 
 
-def _rename_or_select(cutout: Cutout, bands: Sequence[str], path: Path) -> Cutout:
-    # R, G, B are only places in a picture, so as many other names may replace them.
-    assert cutout.bands is not None
-    if all(band in cutout.bands for band in bands):
-        rows = [cutout.bands.index(band) for band in bands]
-    elif len(bands) == len(cutout.bands):
-        rows = list(range(len(bands)))
-    else:
-        raise ConfigError(
-            f"{path} has the channels {', '.join(cutout.bands)}: choose some of them or give "
-            f"{len(cutout.bands)} names of your own with --bands."
-        )
-    pixels = cutout.pixels if rows == list(range(len(cutout.bands))) else cutout.pixels[rows]
-    return replace(cutout, pixels=pixels, bands=tuple(bands))
-
-
-def _read_npy(path: Path, bands: Sequence[str] | None, crop: int | None) -> Cutout:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist.") from None
-    # numpy parses the header as Python, so damage shows as any exception of the tokenizer too.
-    except Exception as error:
-        raise DataError(f"{path} is no readable .npy array ({one_line(error)}).") from None
-    if array.ndim == 2:
-        array = array[None]
-    if array.ndim != 3 or array.size == 0 or array.dtype.kind not in "fiu":
-        raise DataError(
-            f"{path} holds an array of shape {array.shape} and type {array.dtype}, "
-            "not real numbers of shape (bands, y, x)."
-        )
-    native = (array.shape[1], array.shape[2])
-    rows, names = name_planes(array.shape[0], None, bands, path)
-    view = array if crop is None else centre_crop(array, crop, path)
-    pixels = np.ascontiguousarray(view[rows], dtype=np.float32)
-    return Cutout(pixels=pixels, bands=names, native=native)
+def one_line(error: Exception) -> str:
+    """What an exception says, without its second and further lines; its class if nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
