@@ -126,14 +126,27 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
     if data.classes:
         counts = zip(data.classes, data.class_counts, strict=True)
         lines.append("classes: " + ", ".join(f"{name} {count:,}" for name, count in counts))
-    r1, r2 = Objective(config.recipe, spec.size, data.variance).gammas
-    if r1 or r2:
-        lines.append(f"penalties: R1 with gamma {r1:.3g} and R2 with {r2:.3g}")
+    lines += penalties(config, data)
     lines.append(
         f"run: {config.model.name}, {train.images:,} images in batches of {train.batch}, "
         f"on {machine}"
     )
     return lines + left_out(data.cutouts.bad)
+
+
+def penalties(config: RunConfig, data: CutoutDataModule) -> list[str]:
+    """A sentence on the weights of R1 and R2, which follow from the images where ``auto``."""
+    r1, r2 = Objective(config.recipe, data.spec.size, data.variance).gammas
+    return [f"penalties: R1 with gamma {r1:.3g} and R2 with {r2:.3g}"] if r1 or r2 else []
+
+
+def write_config(run: Path, config: RunConfig, data: CutoutDataModule) -> None:
+    """Write config.yaml. ``auto`` weights stay, so that fine-tuning on other images chooses its
+    own; what they are for these images stands on top.
+    """
+    notes = "".join(f"# {line}\n" for line in penalties(config, data))
+    with replacing(run / CONFIG) as path:
+        path.write_text(notes + config.to_yaml(), encoding="utf-8")
 
 
 def resolve(config: RunConfig, data: CutoutDataModule, machine: Machine) -> RunConfig:
@@ -203,8 +216,7 @@ def start(
     run = Path(out)
     if is_first():
         run = new_folder(run, run_label(config.model.name, data.cutouts.name, data.spec.size))
-        with replacing(run / CONFIG) as path:
-            path.write_text(config.to_yaml(), encoding="utf-8")
+        write_config(run, config, data)
         say(f"run folder: {run}")
     return fit(config, data, model, machine, run, console=console)
 
@@ -252,8 +264,7 @@ def resume(
     model = make_model(config, data)
     refreeze(model, config)
     if is_first():
-        with replacing(folder / CONFIG) as path:
-            path.write_text(config.to_yaml(), encoding="utf-8")
+        write_config(folder, config, data)
     return fit(config, data, model, machine, folder, console=console, resume_from=last)
 
 

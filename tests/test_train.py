@@ -294,3 +294,11 @@ def test_what_is_chosen_is_kept(tmp_path: Path) -> None:
     assert kept.data.size == 32
     assert json.loads(json.dumps(kept.to_dict())) == kept.to_dict()
     assert checkpoint.load(outcome.run).config["data"]["size"] == 32
+
+
+def test_config_yaml_says_what_auto_penalties_are(tmp_path: Path) -> None:
+    first, _, rest = (run(tmp_path).run / "config.yaml").read_text().partition("\n")
+    assert first.startswith("# penalties: R1 with gamma 0.0")
+    assert "r1: auto" in rest
+    without = run(tmp_path, recipe__r1=0, recipe__r2=0)
+    assert (without.run / "config.yaml").read_text().startswith("seed:")

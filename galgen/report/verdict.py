@@ -7,8 +7,8 @@ from typing import Any
 
 #: Above so many standard deviations of the real-real splits a difference is called one.
 _CLEAR = 3.0
-#: With fewer held-out galaxies than this a side, nothing but wholesale copying shows.
-_FEW_HELD = 10
+#: With fewer real galaxies than this a side, only the grossest difference shows.
+_FEW = 10
 
 TITLES = {
     "frechet_physics": "Fréchet distance, physics features",
@@ -45,6 +45,8 @@ def _frechet(score: Mapping[str, Any]) -> str:
     )
     if _clear(score):
         return f"The generated set can be told from the real one: {numbers}."
+    if score["n"] < _FEW:
+        return f"Too few real galaxies to tell the sets apart: {numbers}."
     return f"The generated set differs no more than a second real sample would: {numbers}."
 
 
@@ -59,6 +61,8 @@ def _colour_magnitude(score: Mapping[str, Any]) -> str:
         return f"Magnitudes and colours are off: {numbers}."
     if score["z"] is not None and score["z"] < -_CLEAR:
         return f"Magnitudes and colours vary less than real ones do: {numbers}."
+    if score["n"] < _FEW:
+        return f"Too few real galaxies ({score['n']} a side) to judge magnitudes: {numbers}."
     return f"Magnitudes and colours look right: {numbers}."
 
 
@@ -74,7 +78,7 @@ def _nearest(score: Mapping[str, Any]) -> str:
             "Generated galaxies lie nearer to training images than real ones do: copies, or images "
             f"smoother than real ones; look at the pairs: {numbers}."
         )
-    if score["n"] < _FEW_HELD:
+    if score["n"] < _FEW:
         return f"Too few galaxies were held out ({score['n']} a side) to tell copies: {numbers}."
     return f"No sign of copying: {numbers}."
 

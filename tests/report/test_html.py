@@ -104,6 +104,8 @@ def test_large_images_do_not_make_a_large_file() -> None:
         ("colour_magnitude", entry(0.2, 0.83, 12.0), "colours are off: 20.0%"),
         ("colour_magnitude", entry(0.85, 0.83, -0.4), "look right: 85.0%"),
         ("colour_magnitude", entry(0.99, 0.83, -5.0), "vary less than real ones do: 99.0%"),
+        ("colour_magnitude", {**entry(0.1, 0.3, 0.8), "n": 3}, "Too few real galaxies (3 a side)"),
+        ("frechet_physics", {**entry(9.0, 8.0, 0.5), "n": 3}, "Too few real galaxies to tell"),
         ("colour_magnitude", null("one band"), "does not apply: one band"),
         ("nearest_training", entry(0.02, 1.0, 8.0), "nearer to training images than real ones"),
         ("nearest_training", entry(1.0, 1.0, 0.0), "No sign of copying"),
