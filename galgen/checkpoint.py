@@ -228,6 +228,11 @@ def _check_format(card: Mapping[str, Any], path: Path) -> None:
             f"{path} was written by galgen {card.get('version')}, which is newer than this one: "
             "upgrade galgen."
         )
+    if layout < FORMAT:
+        raise CheckpointError(
+            f"{path} was written by galgen {card.get('version')}, whose layout this one no longer "
+            "reads: train the model again."
+        )
 
 
 def load(source: str | Path | None = None) -> TrainedModel:
@@ -299,6 +304,7 @@ def _build(card: Mapping[str, Any], path: Path) -> AdversarialModule:
         module.holdout = list(card["holdout"])
         module.run = dict(card.get("config") or {})
         module.clock.load(card["clock"])
+        module.grow_to_clock()
     except (KeyError, TypeError, ValueError) as error:
         detail = " ".join(str(error).split())
         raise CheckpointError(f"{path} lacks or distorts an entry ({detail}).") from None

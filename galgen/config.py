@@ -110,7 +110,23 @@ class Recipe(Section):
         0.1, gt=0, le=1, description="cosine schedule down to this fraction at --images; 1 for none"
     )
     betas: tuple[float, float] = (0.0, 0.99)
+    beta2_start: float | None = Field(
+        None, ge=0, lt=1, description="cosine schedule from this to the second of betas"
+    )
+    gamma_decay: float = Field(
+        1.0, gt=0, le=1, description="cosine schedule of R1 and R2 down to this fraction"
+    )
     ema_images: float = Field(2000, ge=0, description="half-life of the average, in images")
+    mixing: float = Field(0.0, ge=0, le=1, description="images with the styles of two latents")
+    path_length: float = Field(0.0, ge=0, description="weight of path length regularisation")
+    path_every: int = Field(4, ge=1, description="generator steps between path lengths")
+    ada: bool = Field(False, description="adaptive augmentation in front of the critic")
+    ada_target: float = Field(0.6, ge=0, le=1, description="sure critics make p rise above this")
+    ada_images: int = Field(100_000, ge=1, description="in which p can rise from 0 to 1")
+    ada_max: float = Field(0.8, ge=0, le=1, description="p rises no higher")
+    grow_images: int | Literal["auto"] = Field(
+        "auto", description="full size begins here; auto for half of --images, 0 for the start"
+    )
 
     @model_validator(mode="after")
     def _known_weights(self) -> Recipe:
@@ -118,6 +134,8 @@ class Recipe(Section):
             weight = getattr(self, name)
             if weight != "auto" and weight < 0:
                 raise ValueError(f"{name} must not be negative")
+        if self.grow_images != "auto" and self.grow_images < 0:
+            raise ValueError("grow_images must not be negative")
         return self
 
 
@@ -295,7 +313,8 @@ def _read_counts(values: dict[str, Any]) -> None:
         if not isinstance(inner, dict):
             continue
         for name, value in inner.items():
-            if isinstance(value, str) and (name.endswith("images") or name == "metric_samples"):
+            counts = name.endswith("images") or name == "metric_samples"
+            if isinstance(value, str) and counts and value != "auto":
                 key = f"{section}.{name}"
                 inner[name] = parse_count(value, OPTIONS.get(key, key))
 

@@ -39,6 +39,7 @@ def prepare(source: TrainedModel, data: str | None = None, *layers: Mapping[str,
     """
     old = source.config
     recipe = dict(source.card["recipe"])
+    recipe["grow_images"] = 0 if find(source.name).load().grows else "auto"
     recipe["lr"] = min(recipe["lr"], GENTLE)
     if recipe["lr_critic"] is not None:
         recipe["lr_critic"] = min(recipe["lr_critic"], GENTLE)

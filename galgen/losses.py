@@ -26,6 +26,7 @@ class Bce:
     """
 
     needs_real_scores = False
+    has_boundary = True
 
     def __init__(self, label_noise: float = 0.0) -> None:
         self.label_noise = label_noise
@@ -52,6 +53,7 @@ class Logistic:
     """
 
     needs_real_scores = False
+    has_boundary = True
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         """Loss of the critic."""
@@ -71,6 +73,7 @@ class Relativistic:
     """
 
     needs_real_scores = True
+    has_boundary = False
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         """Loss of the critic."""
@@ -90,6 +93,7 @@ class Wasserstein:
     """
 
     needs_real_scores = False
+    has_boundary = False
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         """Loss of the critic."""
@@ -152,3 +156,21 @@ def drift(real: Tensor) -> Tensor:
     arXiv:1710.10196, appendix A.1), without its weight.
     """
     return real.square().mean()
+
+
+def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
+    r"""Lengths :math:`\|J_w^T y\|` (N,) of the path from style to image (Karras et al. 2020,
+    arXiv:1912.04958, section 3.2): the root of the mean over layers of the squared gradient of
+    :math:`\sum y\, G(w)`.
+
+    Parameters
+    ----------
+    images
+        G(w), (N, C, H, W), with a graph to `styles`.
+    styles
+        w per layer, (N, L, W).
+    noise
+        y, of the images' shape, normal with standard deviation 1 / side.
+    """
+    (gradient,) = torch.autograd.grad((images * noise).sum(), styles, create_graph=True)
+    return (gradient.square().sum(dim=2).mean(dim=1) + 1e-12).sqrt()

@@ -82,6 +82,9 @@ def prepare(config: Mapping[str, Any] | None = None, *layers: Mapping[str, Any])
     accelerator = find_accelerator(RunConfig.build(*given).train.accelerator)
     built = RunConfig.build({"train": {"images": IMAGES[accelerator]}}, pair.preset, *given)
     check_options(pair, built.model.options)
+    if pair.load().grows and built.recipe.grow_images == "auto":
+        # Written down, so that a larger --images later does not shrink the pictures again.
+        built = built.replace({"recipe.grow_images": built.train.images // 2})
     if built.finetune is not None:
         raise ConfigError(
             "the configuration has a finetune section, which training from scratch has no use "

@@ -53,7 +53,7 @@ class LogMeans(L.Callback):
         now = time.monotonic()
         interval = max(now - self._then, 1e-9)
         self.seconds += interval
-        values = module.take_means()
+        values = module.means.take()
         values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         values["seconds"] = round(self.seconds, 3)
         values["images_per_second"] = round((module.clock.images - self._images) / interval, 2)

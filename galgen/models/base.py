@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-import lightning as L
 import torch
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from torch import Tensor, nn
@@ -16,24 +14,34 @@ from galgen.bands import ImageSpec
 from galgen.config import Recipe
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.objective import Objective
-from galgen.models.sampling import draw_labels, generate
+from galgen.models.sampling import SamplingModule
+from galgen.models.styles import mixed_styles, path_penalty
+from galgen.nn.augment import DRAWS, augment
+from galgen.nn.ending import EndSettings
+from galgen.nn.style import StyleGenerator
+from galgen.nn.units import Layer
 from galgen.randomness import StepStreams
 from galgen.stretch import Stretch
+from galgen.training.ada import AdaptiveP
 from galgen.training.clock import Clock
+from galgen.training.descent import cosine, descend, held, schedule
 from galgen.training.ema import GeneratorEMA
-from galgen.training.freezing import Layer, freeze, select
-from galgen.training.replicas import ReplicaStrategy, average_gradients, world
+from galgen.training.freezing import freeze, select
+from galgen.training.growth import Growth, present
+from galgen.training.means import Means
+from galgen.training.replicas import ReplicaStrategy, world
 
-#: Newest layout of galgen's part of a checkpoint that this version writes and reads.
-FORMAT = 1
+#: Layout of galgen's part of a checkpoint that this version writes and reads.
+FORMAT = 2
 
 
-class AdversarialModule(L.LightningModule):
+class AdversarialModule(SamplingModule):
     """A generator and a critic, trained in turns.
 
     A pair subclasses this, sets `name` and builds its two networks in `build`. Each batch is
     one critic step; every ``recipe.critic_steps``-th batch is a generator step too. The clock
-    counts the images shown to the critic.
+    counts the images shown to the critic. Networks that have a method ``grow`` are set to the
+    resolution that the clock says.
 
     Parameters
     ----------
@@ -48,16 +56,21 @@ class AdversarialModule(L.LightningModule):
     recipe
         A `Recipe`, or a dict of its fields.
     options
-        Options of the pair's networks.
+        Options of the pair's networks, and those of `EndSettings`.
 
     Attributes
     ----------
     spec, stretch
         Facts about the images and the map to flux; taken from the datamodule when a fit
         starts, and from the checkpoint when one is loaded.
+    grows, has_styles
+        Class attributes: whether the networks grow with the clock, and whether the generator
+        is a `StyleGenerator`.
     """
 
     name = ""
+    grows = False
+    has_styles = False
     automatic_optimization = False
 
     def __init__(
@@ -75,13 +88,15 @@ class AdversarialModule(L.LightningModule):
         names = tuple(f"band{i}" for i in range(bands)) if isinstance(bands, int) else tuple(bands)
         self._named_bands = not isinstance(bands, int)
         self.spec = ImageSpec(size=size, bands=names, display=True)
-        self.stretch: Stretch | None = None
         self.classes = tuple(classes)
         self.class_counts = [1] * len(self.classes)
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**(recipe or {}))
         self.options = options
         self.seed = seed
-        self.generator, self.critic = self.build(size, len(names), len(self.classes), **options)
+        end = EndSettings(**{k: v for k, v in options.items() if k in EndSettings.model_fields})
+        own = {k: v for k, v in options.items() if k not in EndSettings.model_fields}
+        networks = self.build(size, len(names), len(self.classes), end=end, **own)
+        self.generator, self.critic = networks
         # Twice as fast on a CPU and on tensor cores; always, so that samples never differ by it.
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -91,9 +106,12 @@ class AdversarialModule(L.LightningModule):
         self.frozen: list[Layer] = []
         self.run: dict[str, Any] = {}
         self.holdout: list[str] = []
-        self.sums: dict[str, Tensor] = {}
+        self.means = Means()
+        self.ada = AdaptiveP(self.recipe.ada_target, self.recipe.ada_images, self.recipe.ada_max)
+        self.path_mean = torch.zeros(())
         # Outside the module tree: a checkpoint keeps the average under its own key.
         self.__dict__["ema"] = GeneratorEMA(self.generator, self.recipe.ema_images)
+        self.stretch = None
         self.save_hyperparameters(
             {
                 "size": size,
@@ -106,7 +124,7 @@ class AdversarialModule(L.LightningModule):
         )
 
     def build(
-        self, size: int, bands: int, classes: int, **options: Any
+        self, size: int, bands: int, classes: int, *, end: EndSettings, **options: Any
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic; every pair has its own."""
         raise NotImplementedError
@@ -117,6 +135,19 @@ class AdversarialModule(L.LightningModule):
     def average(self) -> GeneratorEMA:
         """The averaged generator, which samples are drawn from."""
         return cast(GeneratorEMA, self.__dict__["ema"])
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """The map between flux and network space; None before any data were seen."""
+        return cast("Stretch | None", self.__dict__.get("_stretch"))
+
+    @stretch.setter
+    def stretch(self, stretch: Stretch | None) -> None:
+        self.__dict__["_stretch"] = stretch
+        for network in (self.generator, self.average.network):
+            end = getattr(network, "end", None)
+            if end is not None:
+                end.stretch = stretch
 
     def freeze_layers(
         self, generator: int = 0, critic: int = 0, unit: str = "layer"
@@ -195,6 +226,9 @@ class AdversarialModule(L.LightningModule):
             )
         self.spec, self.stretch = spec, data.stretch
         self.objective.variance = data.variance
+        if self.recipe.grow_images == "auto":
+            whole = self.total_images or 0
+            self.recipe = self.recipe.model_copy(update={"grow_images": whole // 2})
         if self.classes:
             self.class_counts = data.class_counts
         self.holdout = list(data.holdout_names)
@@ -213,6 +247,7 @@ class AdversarialModule(L.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """One critic step, and a generator step when it is due."""
+        recipe = self.recipe
         real = batch["images"].contiguous(memory_format=torch.channels_last)
         labels = batch.get("labels") if self.classes else None
         rank, replicas = world()
@@ -220,10 +255,11 @@ class AdversarialModule(L.LightningModule):
         streams = StepStreams(self.seed, self.clock.images, n, rank, replicas)
         streams.seed_layers()
         step = self.clock.images // (n * replicas)
-        generator_due = (step + 1) % self.recipe.critic_steps == 0
-        penalty_due = step % self.recipe.penalty_every == 0
+        generator_due = (step + 1) % recipe.critic_steps == 0
+        penalty_due = step % recipe.penalty_every == 0
+        path_due = recipe.path_length and step % (recipe.path_every * recipe.critic_steps) == 0
         optimizers = cast(list[Any], self.optimizers())
-        self._set_learning_rates(optimizers)
+        self._follow_clock(optimizers)
 
         z = streams.normal("latent", int(self.generator.latent)).to(real)  # type: ignore[arg-type]
 
@@ -231,83 +267,96 @@ class AdversarialModule(L.LightningModule):
             return cast(Tensor, self.critic(images, labels))
 
         with torch.set_grad_enabled(generator_due):
-            fake = self.generator(z, labels)
-        with self._only(self.critic):
+            fake = self._imagine(z, labels, streams)
+            real, fake = self._as_shown(real, fake, streams)
+        with held(self.generator):
             mix = streams.uniform("mix", 1, 1, 1).to(real) if penalty_due else None
-            loss = self.objective.critic(critic, real, fake.detach(), mix, self._note)
+            loss, signs = self.objective.critic(critic, real, fake.detach(), mix, self.means.note)
             self._descend(optimizers[1], loss, "critic")
+        if recipe.ada:
+            self.ada.observe(signs)
+            self.means.note("ada_p", self.ada.p)
+            self.ada.step(n * replicas)
         if generator_due:
-            with self._only(self.generator):
+            with held(self.critic):
                 loss = self.objective.generator(critic, real, fake)
-                self._note("loss_generator", loss)
+                self.means.note("loss_generator", loss)
+                if path_due:
+                    loss = loss + self._path(z, labels, streams)
                 self._descend(optimizers[0], loss, "generator")
         self.clock.advance(n * replicas)
         if generator_due:
-            seen = n * replicas * self.recipe.critic_steps
+            seen = n * replicas * recipe.critic_steps
             self.average.update(self.generator, seen, self.clock.images)
 
+    def _imagine(self, z: Tensor, labels: Tensor | None, streams: StepStreams) -> Tensor:
+        generator = self.generator
+        if self.recipe.mixing and isinstance(generator, StyleGenerator):
+            return generator.synthesise(
+                mixed_styles(generator, z, labels, self.recipe.mixing, streams)
+            )
+        return cast(Tensor, generator(z, labels))
+
+    def _as_shown(self, real: Tensor, fake: Tensor, streams: StepStreams) -> tuple[Tensor, Tensor]:
+        """Real and generated images as the critic sees them: of one resolution, augmented."""
+        if self.grows:
+            level, alpha = self.growth.at(self.clock.images)
+            self.means.note("level", torch.tensor(level + alpha))
+            sides = cast(list[int], self.generator.sides)
+            real = present(real, sides[level], alpha)
+        if self.recipe.ada:
+            draws = [streams.uniform(f"augment {of}", DRAWS).to(real) for of in ("real", "fake")]
+            p = self.ada.p.to(real.device)
+            real, fake = augment(real, draws[0], p), augment(fake, draws[1], p)
+        return real, fake
+
+    def _path(self, z: Tensor, labels: Tensor | None, streams: StepStreams) -> Tensor:
+        generator = self.generator
+        assert isinstance(generator, StyleGenerator)
+        mean = self.path_mean.to(z.device)
+        penalty, self.path_mean = path_penalty(generator, z, labels, streams, mean)
+        self.means.note("path_length", self.path_mean)
+        # A lazy penalty weighs as much as one at every step would.
+        return self.recipe.path_every * self.recipe.path_length * penalty
+
     def _descend(self, optimizer: Any, loss: Tensor, which: str) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        self.manual_backward(loss)
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        average_gradients(parameters)
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        self._note(f"gradient_{which}", norm.nan_to_num(0.0, 0.0, 0.0))
-        bad = (~torch.isfinite(norm)).float()
-        self._note(f"nonfinite_{which}", bad)
-        if bad:
-            for gradient in gradients:
-                gradient.nan_to_num_(0.0, 0.0, 0.0)
-        optimizer.step()
-        # Autocast would go on with its low precision copies of the weights before the step.
-        torch.clear_autocast_cache()
+        norm, bad = descend(optimizer, self.manual_backward, loss)
+        self.means.note(f"gradient_{which}", norm)
+        self.means.note(f"nonfinite_{which}", bad)
 
-    @contextmanager
-    def _only(self, network: nn.Module) -> Iterator[None]:
-        """Gradients flow into one network only; frozen layers stay frozen."""
-        idle = self.generator if network is self.critic else self.critic
-        recorded = [(p, p.requires_grad) for p in idle.parameters()]
-        try:
-            for parameter, _ in recorded:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter, flag in recorded:
-                parameter.requires_grad_(flag)
+    def _follow_clock(self, optimizers: Sequence[Any]) -> None:
+        """Set what is a function of the clock: rates, momenta, gamma, resolution."""
+        images = self.clock.images
+        done = images / self.total_images if self.total_images else 0.0
+        schedule(optimizers, self.recipe, done)
+        self.objective.decay = cosine(done, self.recipe.gamma_decay)
+        if self.grows:
+            self.grow_to_clock()
+            if self.growth.at(images)[0] != self.growth.at(images - self.clock.batch)[0]:
+                # What Adam knows is of the coarser pictures.
+                for optimizer in optimizers:
+                    optimizer.state.clear()
 
-    def _set_learning_rates(self, optimizers: Sequence[Any]) -> None:
-        """Cosine from full to ``lr_decay`` over `total_images`, a function of the clock."""
-        recipe = self.recipe
-        factor = 1.0
-        if self.total_images and recipe.lr_decay < 1:
-            done = min(1.0, self.clock.images / self.total_images)
-            cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * done))).item()
-            factor = recipe.lr_decay + (1 - recipe.lr_decay) * cosine
-        for optimizer, lr in zip(
-            optimizers, (recipe.lr, recipe.lr_critic or recipe.lr), strict=True
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * factor
+    @property
+    def growth(self) -> Growth:
+        """The schedule of a growing pair."""
+        images = 0 if self.recipe.grow_images == "auto" else self.recipe.grow_images
+        first, sides = self.generator.first_level, self.generator.sides
+        return Growth(int(first), len(sides) - 1, images)  # type: ignore[arg-type]
 
-    def _note(self, name: str, value: Tensor) -> None:
-        """Add to the running sum of an interval, without waiting for the device."""
-        value = value.detach().float()
-        old = self.sums.get(name)
-        count = torch.ones_like(value)
-        self.sums[name] = torch.stack([value, count]) + (0 if old is None else old.to(value))
-
-    def take_means(self) -> dict[str, float]:
-        """Mean of everything noted since the last call, and start anew."""
-        means = {name: float(s[0] / s[1]) for name, s in self.sums.items()}
-        self.sums = {}
-        return means
+    def grow_to_clock(self) -> None:
+        """Set the networks of a growing pair to the resolution that the clock says."""
+        if self.grows:
+            level, alpha = self.growth.at(self.clock.images)
+            for network in (self.generator, self.critic, self.average.network):
+                network.grow(level, alpha)  # type: ignore[operator]
 
     # -- checkpoints ---------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the average and everything that makes the file readable by itself."""
         checkpoint["ema"] = dict(self.average.state())
+        checkpoint["ada"] = self.ada.state()
         checkpoint["galgen"] = {
             "format": FORMAT,
             "version": galgen.__version__,
@@ -322,7 +371,8 @@ class AdversarialModule(L.LightningModule):
             "seed": self.seed,
             "holdout": list(self.holdout),
             "config": self.run,
-            "sums": {name: total.tolist() for name, total in self.sums.items()},
+            "sums": self.means.state(),
+            "path_mean": float(self.path_mean),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -336,60 +386,7 @@ class AdversarialModule(L.LightningModule):
         self.stretch = None if card["stretch"] is None else Stretch.from_state(card["stretch"])
         self.class_counts = list(card["class_counts"])
         self.holdout = list(card["holdout"])
-        self.sums = {name: torch.tensor(total) for name, total in card["sums"].items()}
-
-    # -- sampling ------------------------------------------------------------------------
-
-    def sample_labels(
-        self, indices: Sequence[int], seed: int, label: str | None = None
-    ) -> Tensor | None:
-        """Class numbers for samples: all `label`, or by the training set's frequencies.
-
-        Raises
-        ------
-        ConfigError
-            If the label is unknown, or the model is not conditional.
-        """
-        if not self.classes:
-            if label is not None:
-                raise ConfigError(
-                    f"--label {label}: this model was trained without classes, leave it out."
-                )
-            return None
-        if label is None:
-            return draw_labels(seed, indices, self.class_counts)
-        if label not in self.classes:
-            raise ConfigError(
-                f"--label {label} is not a class of this model: choose one of "
-                f"{', '.join(self.classes)}."
-            )
-        return torch.full((len(indices),), self.classes.index(label), dtype=torch.long)
-
-    def sample_chunks(
-        self, indices: Sequence[int], *, seed: int = 0, label: str | None = None
-    ) -> Iterator[tuple[list[int], Tensor]]:
-        """Yield (sample numbers, flux (n, C, H, W)) by chunks, from the averaged generator.
-
-        The flux is float32 on the CPU, in the training data's unit, or in network space if the
-        model has never seen data.
-        """
-        labels = self.sample_labels(indices, seed, label)
-        network = self.average.network.to(self.device).eval()
-        finish: Callable[[Tensor], Tensor] | None = None
-        if self.stretch is not None:
-            finish = self.stretch.inverse
-        yield from generate(network, indices, seed=seed, labels=labels, finish=finish)
-
-    def sample(self, n: int, *, seed: int = 0, start: int = 0, label: str | None = None) -> Tensor:
-        """Draw galaxies ``start`` to ``start + n`` of a seed.
-
-        Returns
-        -------
-        Tensor
-            Flux (n, bands, size, size), float32, in the unit of the training data. Galaxy
-            *i* of a seed is the same whatever `n` and `start`.
-        """
-        if n < 1:
-            raise ConfigError(f"-n {n}: ask for at least one galaxy.")
-        indices = list(range(start, start + n))
-        return torch.cat([flux for _, flux in self.sample_chunks(indices, seed=seed, label=label)])
+        self.means.load(card["sums"])
+        self.ada.load(checkpoint["ada"])
+        self.path_mean = torch.tensor(card["path_mean"])
+        self.grow_to_clock()

@@ -31,10 +31,16 @@ class Objective:
     variance
         Mean over pixels of the variance between images in network space; it and the size
         decide an automatic gamma.
+
+    Attributes
+    ----------
+    decay
+        Factor of R1 and R2, which a schedule sets.
     """
 
     def __init__(self, recipe: Recipe, size: int, variance: float = QUIET_VARIANCE) -> None:
         self.recipe, self.size, self.variance = recipe, size, variance
+        self.decay = 1.0
         self.loss = make_loss(recipe.loss, recipe.label_noise)
 
     @property
@@ -56,8 +62,11 @@ class Objective:
 
     def critic(
         self, critic: Critic, real: Tensor, fake: Tensor, mix: Tensor | None, note: Note
-    ) -> Tensor:
-        """Loss of the critic.
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of the critic, and the signs (N,) that tell how sure it is of each real image.
+
+        A score's sign is the critic's verdict where the loss has a boundary at 0; else that of
+        its difference to a generated image's.
 
         Parameters
         ----------
@@ -82,13 +91,14 @@ class Objective:
         if mix is not None:
             # A lazy penalty weighs as much as one at every step would.
             loss = loss + self.recipe.penalty_every * self._penalty(critic, real, fake, mix, note)
-        return loss
+        margin = real_scores if self.loss.has_boundary else real_scores - fake_scores
+        return loss, margin.detach().sign()
 
     def _penalty(
         self, critic: Critic, real: Tensor, fake: Tensor, mix: Tensor, note: Note
     ) -> Tensor:
         total = torch.zeros((), device=real.device)
-        r1, r2 = self.gammas
+        r1, r2 = (self.decay * weight for weight in self.gammas)
         # A penalty's gradient is off by 5 % in bf16, so it is taken in float32.
         with torch.autocast(real.device.type, enabled=False):
             real, fake = real.float(), fake.float()

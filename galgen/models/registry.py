@@ -42,9 +42,30 @@ class Pair:
         return loaded
 
 
+#: WGAN-GP as in Karras et al. 2018. With another loss and no `gp`, R1 alone.
+_GROWING = {
+    "loss": "wasserstein",
+    "gp": 10.0,
+    "drift": 0.001,
+    "r2": 0.0,
+    "penalty_every": 1,
+    "lr_decay": 1.0,
+    "ema_images": 10_000,
+}
+
 PAIRS: dict[str, Pair] = {
     "dcgan": Pair(
         "galgen.models.dcgan:DCGAN", "convolutional, small, stable: a laptop, hundreds of galaxies"
+    ),
+    "progan": Pair(
+        "galgen.models.progan:ProGAN",
+        "grows from 4 px to full size, WGAN-GP",
+        preset={"recipe": _GROWING},
+    ),
+    "stylegan": Pair(
+        "galgen.models.stylegan:StyleGAN",
+        "a style for every layer, growing from 8 px, WGAN-GP",
+        preset={"recipe": {**_GROWING, "mixing": 0.9}},
     ),
 }
 
@@ -66,13 +87,14 @@ def find(name: str) -> Pair:
 
 def check_options(pair: Pair, options: Mapping[str, Any]) -> None:
     """Refuse network options that the pair does not have, and values of another type."""
+    from galgen.nn.ending import EndSettings
+
     build = pair.load().build
-    known = [
-        p.name
-        for p in inspect.signature(build).parameters.values()
-        if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty
+    own = [
+        p.name for p in inspect.signature(build).parameters.values() if p.default is not p.empty
     ]
-    kinds = get_type_hints(build)
+    known = [*own, *EndSettings.model_fields]
+    kinds = get_type_hints(build) | get_type_hints(EndSettings)
     for name, value in options.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

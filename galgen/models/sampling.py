@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
+import lightning as L
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from galgen.errors import ConfigError
 from galgen.randomness import generator as keyed
+
+if TYPE_CHECKING:
+    from galgen.stretch import Stretch
+    from galgen.training.ema import GeneratorEMA
 
 CHUNK = 32
 
@@ -80,7 +88,85 @@ def generate(
             images = generator(
                 z.to(device), None if labels is None else classes.to(device), noise
             ).float()
-        images = images.cpu()
+        images = _whole(images, int(generator.size)).cpu()  # type: ignore[arg-type]
         if finish is not None:
             images = finish(images)
         yield members, images[[index % CHUNK for index in members]]
+
+
+def _whole(images: Tensor, size: int) -> Tensor:
+    """Images of a pair that is still growing, at their final size."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+
+
+class SamplingModule(L.LightningModule):
+    """What a trained pair gives: galaxies of the averaged generator, in flux."""
+
+    classes: tuple[str, ...]
+    class_counts: list[int]
+
+    @property
+    def average(self) -> GeneratorEMA:
+        """The averaged generator, which samples are drawn from."""
+        raise NotImplementedError
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """The map between flux and network space; None before any data were seen."""
+        raise NotImplementedError
+
+    def sample_labels(
+        self, indices: Sequence[int], seed: int, label: str | None = None
+    ) -> Tensor | None:
+        """Class numbers for samples: all `label`, or by the training set's frequencies.
+
+        Raises
+        ------
+        ConfigError
+            If the label is unknown, or the model is not conditional.
+        """
+        if not self.classes:
+            if label is not None:
+                raise ConfigError(
+                    f"--label {label}: this model was trained without classes, leave it out."
+                )
+            return None
+        if label is None:
+            return draw_labels(seed, indices, self.class_counts)
+        if label not in self.classes:
+            raise ConfigError(
+                f"--label {label} is not a class of this model: choose one of "
+                f"{', '.join(self.classes)}."
+            )
+        return torch.full((len(indices),), self.classes.index(label), dtype=torch.long)
+
+    def sample_chunks(
+        self, indices: Sequence[int], *, seed: int = 0, label: str | None = None
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """Yield (sample numbers, flux (n, C, H, W)) by chunks, from the averaged generator.
+
+        The flux is float32 on the CPU, in the training data's unit, or in network space if the
+        model has never seen data.
+        """
+        labels = self.sample_labels(indices, seed, label)
+        network = self.average.network.to(self.device).eval()
+        finish: Callable[[Tensor], Tensor] | None = None
+        if self.stretch is not None:
+            finish = self.stretch.inverse
+        yield from generate(network, indices, seed=seed, labels=labels, finish=finish)
+
+    def sample(self, n: int, *, seed: int = 0, start: int = 0, label: str | None = None) -> Tensor:
+        """Draw galaxies ``start`` to ``start + n`` of a seed.
+
+        Returns
+        -------
+        Tensor
+            Flux (n, bands, size, size), float32, in the unit of the training data. Galaxy
+            *i* of a seed is the same whatever `n` and `start`.
+        """
+        if n < 1:
+            raise ConfigError(f"-n {n}: ask for at least one galaxy.")
+        indices = list(range(start, start + n))
+        return torch.cat([flux for _, flux in self.sample_chunks(indices, seed=seed, label=label)])

@@ -8,38 +8,12 @@ one; a block is one resolution. The networks say what their layers are, in order
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
-from torch import nn
+from collections.abc import Sequence
 
 from galgen.errors import ConfigError
+from galgen.nn.units import Layer
 
 UNITS = ("layer", "block")
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One unit of freezing.
-
-    Attributes
-    ----------
-    name
-        What a person reads, ``16x16 conv``.
-    block
-        Name of the block that it belongs to, ``16x16`` or ``mapping``.
-    modules
-        The modules that hold its parameters and buffers.
-    """
-
-    name: str
-    block: str
-    modules: tuple[nn.Module, ...]
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """All parameters of the layer."""
-        for module in self.modules:
-            yield from module.parameters()
 
 
 def select(layers: Sequence[Layer], depth: int, unit: str, option: str) -> list[Layer]:

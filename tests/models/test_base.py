@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from galgen import DCGAN
 from tiny import OPTIONS
 
@@ -15,17 +13,6 @@ def test_the_average_moves_with_the_module() -> None:
     assert all(p.is_meta for p in model.average.network.parameters())
     # What an update does between networks on one device works, and would not across two.
     model.average.update(model.generator, 8, 8)
-
-
-def test_sums_of_a_checkpoint_go_on_on_another_device() -> None:
-    model = DCGAN(size=16, **OPTIONS)
-    model.sums = {"loss": torch.tensor([3.0, 2.0])}
-    model._note("loss", torch.ones((), device="meta"))
-    assert model.sums["loss"].is_meta
-    model.sums = {"loss": torch.tensor([3.0, 2.0])}
-    model._note("loss", torch.tensor(6.0))
-    assert model.take_means() == {"loss": 3.0}
-    assert model.sums == {}
 
 
 def test_the_average_is_no_part_of_the_modules_own_state() -> None:

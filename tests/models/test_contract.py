@@ -7,17 +7,23 @@ from typing import Any
 import pytest
 
 from contract import Case, PairContract
-from galgen.models.dcgan.pyramid import levels
 from galgen.models.registry import PAIRS
+from galgen.nn.pyramid import levels
 
 
 def dcgan(size: int) -> dict[str, Any]:
-    widths = [8] * (levels(size)[1] + 1)
+    widths = [8] * (levels(size, "dcgan")[1] + 1)
     return {"latent": 8, "widths": widths, "critic_widths": widths}
+
+
+def growing(size: int) -> dict[str, Any]:
+    return {"latent": 8, "width": 8, "max_width": 8}
 
 
 CASES = [
     Case("dcgan", dcgan, sizes=(16, 37, 100)),
+    Case("progan", growing, sizes=(16, 48), settings={"recipe__grow_images": 48}),
+    Case("stylegan", growing, sizes=(16, 48), settings={"recipe__grow_images": 48}),
 ]
 
 

@@ -25,7 +25,7 @@ def test_the_critics_loss_is_the_sum_of_its_parts(loss: str, due: bool) -> None:
     recipe = Recipe(loss=loss, r1=0.3, r2=0.7, gp=2.0, drift=0.1, penalty_every=5)
     noted: dict[str, float] = {}
     objective = Objective(recipe, size=8)
-    got = objective.critic(
+    got, _ = objective.critic(
         critic, REAL, FAKE, MIX if due else None, lambda k, v: noted.update({k: v.item()})
     )
     want = make_loss(loss).critic(critic(REAL), critic(FAKE)) + 0.1 * drift(critic(REAL))

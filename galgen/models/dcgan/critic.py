@@ -8,9 +8,9 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from galgen.models.dcgan.pyramid import pyramid
 from galgen.nn.layers import LEAK, MinibatchStd
-from galgen.training.freezing import Layer
+from galgen.nn.pyramid import pyramid
+from galgen.nn.units import Layer
 
 
 class Critic(nn.Module):
@@ -34,8 +34,7 @@ class Critic(nn.Module):
     ) -> None:
         super().__init__()
         self.size, self.bands, self.classes = size, bands, classes
-        order = None if widths is None else list(widths)[::-1]
-        features = pyramid(size, order, "critic_widths")[1][::-1]
+        features = pyramid(size, widths, "critic_widths", "dcgan", fine_first=True)[1]
         self.stages = nn.ModuleList(
             nn.Conv2d(a, b, 4, stride=2, padding=1)
             for a, b in zip([bands, *features[:-1]], features, strict=True)

@@ -9,14 +9,14 @@ from torch import nn
 from galgen.models.base import AdversarialModule
 from galgen.models.dcgan.critic import Critic
 from galgen.models.dcgan.generator import Generator
+from galgen.nn.ending import EndSettings
 
 
 class DCGAN(AdversarialModule):
     """A convolutional pair small enough for a laptop.
 
     Options, beside those of `AdversarialModule`: ``latent`` (length of z), ``widths`` (feature
-    maps of the generator per resolution, coarse to fine), ``critic_widths`` (fine to coarse),
-    ``clamp`` (end at the range of a picture) and ``grain`` (end with noise per band).
+    maps of the generator per resolution, coarse to fine) and ``critic_widths`` (fine to coarse).
 
     Examples
     --------
@@ -32,14 +32,14 @@ class DCGAN(AdversarialModule):
         size: int,
         bands: int,
         classes: int,
+        *,
+        end: EndSettings,
         latent: int = 64,
         widths: Sequence[int] | None = None,
         critic_widths: Sequence[int] | None = None,
-        clamp: bool = False,
-        grain: bool = True,
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic."""
         return (
-            Generator(size, bands, latent, widths, classes, clamp, grain),
+            Generator(size, bands, latent, widths, classes, end),
             Critic(size, bands, critic_widths, classes),
         )
