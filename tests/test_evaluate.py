@@ -22,7 +22,15 @@ from galgen.evaluate import evaluate
 from galgen.metrics.matching import match
 from galgen.stretch import Stretch
 
-METRICS = ["frechet_physics", "colour_magnitude", "nearest_training"]
+METRICS = [
+    "frechet_physics",
+    "precision_physics",
+    "recall_physics",
+    "density_physics",
+    "coverage_physics",
+    "colour_magnitude",
+    "nearest_training",
+]
 
 
 def galaxies(n: int, bands: int = 3, size: int = 16, seed: int = 0) -> np.ndarray:

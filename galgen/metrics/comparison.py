@@ -18,6 +18,7 @@ from galgen.metrics.photometry import COSMOLOGY, measure
 from galgen.metrics.scorecard import (
     Score,
     colour_magnitude_score,
+    coverage_scores,
     frechet_score,
     nearest_score,
     null,
@@ -118,7 +119,8 @@ def judge(
     seed
         Of splits and resamplings.
     extractor
-        For the Frechet distance; by default `PhysicsFeatures` of the real set.
+        For the Frechet distance, precision, recall, density and coverage; by default
+        `PhysicsFeatures` of the real set.
     photometry
         Method of `measure`.
     progress
@@ -139,7 +141,7 @@ def judge(
             tell("photometry", before + min(len(flux), start + _CHUNK), total)
         columns.append({k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
     judged = Judgement(columns[0], columns[1])
-    _frechet(sets, judged, extractor or PhysicsFeatures.fit(sets.real, sets.spec), seed)
+    _distances(sets, judged, extractor or PhysicsFeatures.fit(sets.real, sets.spec), seed)
     _colour_magnitude(sets, judged, seed)
     _copies(sets, judged, seed, tell)
     return judged
@@ -150,7 +152,8 @@ def _features(flux: Tensor, extractor: FeatureExtractor) -> NDArray[Any]:
     return np.asarray(torch.cat(parts).cpu())
 
 
-def _frechet(sets: Comparison, judged: Judgement, extractor: FeatureExtractor, seed: int) -> None:
+def _distances(sets: Comparison, judged: Judgement, extractor: FeatureExtractor, seed: int) -> None:
+    """What is computed from features."""
     fake, real = (_features(flux, extractor) for flux in (sets.fake, sets.real))
     score = frechet_score(real, fake, seed)
     judged.scores[f"frechet_{extractor.name}"] = score
@@ -160,6 +163,8 @@ def _frechet(sets: Comparison, judged: Judgement, extractor: FeatureExtractor, s
             f"{score['n']} images do not determine the covariance of {extractor.n_features} "
             "features: the Fréchet distance is usable only against its floor."
         )
+    for name, found in coverage_scores(real, fake, seed).items():
+        judged.scores[f"{name}_{extractor.name}"] = found
 
 
 def _colour_magnitude(sets: Comparison, judged: Judgement, seed: int) -> None:

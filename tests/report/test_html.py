@@ -107,6 +107,17 @@ def test_large_images_do_not_make_a_large_file() -> None:
         ("colour_magnitude", {**entry(0.1, 0.3, 0.8), "n": 3}, "Too few real galaxies (3 a side)"),
         ("frechet_physics", {**entry(9.0, 8.0, 0.5), "n": 3}, "Too few real galaxies to tell"),
         ("colour_magnitude", null("one band"), "does not apply: one band"),
+        ("precision_physics", entry(0.5, 0.9, 8.0), "like no real one: 50.0%"),
+        ("precision_physics", entry(0.9, 0.9, 0.1), "Generated galaxies are like real ones: 90.0%"),
+        ("precision_physics", null("6 images"), "Precision was not computed: 6 images"),
+        ("recall_physics", entry(0.2, 0.9, 8.0), "vary less than real ones: 20.0%"),
+        ("recall_physics", entry(0.95, 0.9, -4.0), "vary as real ones do: 95.0%"),
+        ("coverage_physics", entry(0.3, 0.9, 8.0), "have no generated one like them: 30.0%"),
+        (
+            "coverage_physics",
+            {**entry(0.8, 0.9, 0.5), "n": 8},
+            "Too few real galaxies to judge cov",
+        ),
         ("nearest_training", entry(0.02, 1.0, 8.0), "nearer to training images than real ones"),
         ("nearest_training", entry(1.0, 1.0, 0.0), "No sign of copying"),
         ("nearest_training", entry(1.0, 1.0, None), "No sign of copying"),
@@ -115,8 +126,9 @@ def test_large_images_do_not_make_a_large_file() -> None:
     ],
 )
 def test_verdict_in_words(name: str, score: dict[str, Any], words: str) -> None:
-    sentences = verdict(result(**{name: score}))
-    assert len(sentences) == 3
+    judged = result(**{name: score})
+    sentences = verdict(judged)
+    assert len(sentences) == len(judged["metrics"])
     assert any(words in s for s in sentences)
 
 
