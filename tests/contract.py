@@ -40,24 +40,39 @@ class Case:
         Sizes to build at; the smallest is trained on.
     overfit
         (images, most that may be left of the distance to one batch) of the overfitting test.
+    recipe
+        What of the pair's recipe is worth testing: ADA, mixing, path length. A growing pair
+        passes all of its stages in every test that trains.
+    resumed
+        Settings of the test of resuming.
     """
 
     pair: str
     options: Callable[[int], Mapping[str, Any]] = lambda size: {}
     sizes: tuple[int, ...] = (16, 64)
     overfit: tuple[int, float] = (1600, 0.4)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    resumed: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self, size: int, bands: int = 3, classes: tuple[str, ...] = (), **more: Any) -> Any:
+    def build(
+        self,
+        size: int,
+        bands: int = 3,
+        classes: tuple[str, ...] = (),
+        recipe: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Any:
         """The LightningModule."""
+        recipe = {**self.recipe, **(recipe or {})}
         make = find(self.pair).load()
-        return make(size, bands, classes=classes, **dict(self.options(size)), **more)
+        return make(size, bands, classes=classes, recipe=recipe, **self.options(size), **more)
 
     def changes(self, **more: Any) -> dict[str, Any]:
         """Settings of a tiny run of this pair."""
         size = min(self.sizes)
         base = {"model__name": self.pair, "model__options": dict(self.options(size))}
-        return base | {"data__size": size} | dict(self.settings) | more
+        recipe = {f"recipe__{name}": value for name, value in self.recipe.items()}
+        return base | {"data__size": size} | recipe | more
 
 
 def fit(model: AdversarialModule, data: CutoutDataModule, batches: int, **more: Any) -> None:
@@ -96,7 +111,7 @@ class PairContract:
     ) -> None:
         data = self.data(case, tmp_path, conditional)
         # A relativistic loss only sees differences of scores, so their offset has no gradient.
-        recipe = {"loss": "logistic"}
+        recipe = {"loss": "logistic", "grow_images": 16}
         model = case.build(data.spec.size, data.spec.n_bands, classes=data.classes, recipe=recipe)
         assert bool(model.classes) == conditional
         reached: set[str] = set()
@@ -150,7 +165,13 @@ class PairContract:
             "source": str(classes_folder(tmp_path / "blobs")),
             "data": {"size": min(case.sizes), "batch": 8, "shift": 2, "rotate": "any"},
             "options": dict(case.options(min(case.sizes))),
-            "recipe": {**recipe, "critic_steps": 2, "drift": 0.01},
+            "recipe": {
+                **recipe,
+                "critic_steps": 2,
+                "drift": 0.01,
+                "grow_images": 64,
+                **case.recipe,
+            },
             "steps": 16,
         }
         replicas_script.main({**job, "devices": 1}, tmp_path / "1.pt")
@@ -184,7 +205,7 @@ class PairContract:
 
         monkeypatch.setattr(galgen.train, "EPOCH_BATCHES", 5)
         changes = case.changes(recipe__critic_steps=2, train__metric_images=32)
-        changes |= {"train__metric_samples": 16, "recipe__label_noise": 0.1, "recipe__loss": "bce"}
+        changes |= {"train__metric_samples": 16, **case.resumed}
         whole = run(tmp_path / "whole", **changes)
         with monkeypatch.context() as patch:
             interrupt_at(patch, images)

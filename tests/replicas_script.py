@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
@@ -17,21 +18,43 @@ from torch import nn
 from galgen.data.module import CutoutDataModule
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import find
+from galgen.nn.style import StyleGenerator
 from galgen.train import quiet_lightning
 from galgen.training.replicas import ReplicaStrategy
 
 
-def without_layer_noise(model: AdversarialModule) -> None:
-    """Layer noise of zeros, and dropout that drops nothing: both are keyed by rank."""
+def without_layer_noise(model: AdversarialModule) -> list[torch.Tensor]:
+    """Layer noise of zeros, and dropout that drops nothing: both are keyed by rank.
 
-    def silent(generator: nn.Module, args: tuple[torch.Tensor | None, ...]) -> tuple:
-        z, labels = args
-        return z, labels, [z.new_zeros(len(z), *shape) for shape in generator.noise_shapes]
+    Gives the list of latents that the generator is going to be asked for.
+    """
+    generator = model.generator
+    latents: list[torch.Tensor] = []
 
-    model.generator.register_forward_pre_hook(silent)
+    def silenced(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def without(x: torch.Tensor, *labels: torch.Tensor | None) -> torch.Tensor:
+            return make(x, *labels, [x.new_zeros(len(x), *s) for s in generator.noise_shapes])
+
+        return without
+
+    def watched(ask: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def watch(z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+            latents.append(z.detach().clone())
+            return ask(z, labels)
+
+        return watch
+
+    if isinstance(generator, StyleGenerator):
+        drawn = generator.synthesise
+        # Without the noise that forward passes on, which is none in training.
+        generator.synthesise = lambda styles, noise=None: silenced(drawn)(styles)
+        generator.map = watched(generator.map)
+    else:
+        generator.forward = watched(silenced(generator.forward))
     for layer in model.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
+    return latents
 
 
 def plain_descent(model: AdversarialModule) -> None:
@@ -55,9 +78,7 @@ def main(job: dict, out: Path) -> None:
     )
     plain_descent(model)
     start = {name: value.clone() for name, value in model.state_dict().items()}
-    latents: list[torch.Tensor] = []
-    model.generator.register_forward_pre_hook(lambda _, args: latents.append(args[0].clone()))
-    without_layer_noise(model)
+    latents = without_layer_noise(model)
     devices = job["devices"]
     trainer = L.Trainer(
         accelerator="cpu",

@@ -282,7 +282,7 @@ class AdversarialModule(SamplingModule):
                 loss = self.objective.generator(critic, real, fake)
                 self.means.note("loss_generator", loss)
                 if path_due:
-                    loss = loss + self._path(z, labels, streams)
+                    loss = loss + self._path(labels, streams)
                 self._descend(optimizers[0], loss, "generator")
         self.clock.advance(n * replicas)
         if generator_due:
@@ -310,11 +310,11 @@ class AdversarialModule(SamplingModule):
             real, fake = augment(real, draws[0], p), augment(fake, draws[1], p)
         return real, fake
 
-    def _path(self, z: Tensor, labels: Tensor | None, streams: StepStreams) -> Tensor:
+    def _path(self, labels: Tensor | None, streams: StepStreams) -> Tensor:
         generator = self.generator
         assert isinstance(generator, StyleGenerator)
-        mean = self.path_mean.to(z.device)
-        penalty, self.path_mean = path_penalty(generator, z, labels, streams, mean)
+        mean = self.path_mean.to(self.device)
+        penalty, self.path_mean = path_penalty(generator, labels, streams, mean)
         self.means.note("path_length", self.path_mean)
         # A lazy penalty weighs as much as one at every step would.
         return self.recipe.path_every * self.recipe.path_length * penalty

@@ -38,22 +38,19 @@ def mixed_styles(
 
 
 def path_penalty(
-    generator: StyleGenerator,
-    z: Tensor,
-    labels: Tensor | None,
-    streams: StepStreams,
-    mean: Tensor,
+    generator: StyleGenerator, labels: Tensor | None, streams: StepStreams, mean: Tensor
 ) -> tuple[Tensor, Tensor]:
     r"""Path length regularisation :math:`E (\|J_w^T y\| - a)^2` (Karras et al. 2020,
     arXiv:1912.04958, section 3.2), in float32, and the new running mean a.
 
     Parameters
     ----------
-    z, labels
-        Latents (N, latent) and class numbers (N,) of this replica.
+    labels
+        Class numbers (N,) of this replica.
     mean
         Running mean a of the path lengths over all replicas, 0-dim.
     """
+    z = streams.normal("path latent", generator.latent).to(mean)
     with torch.autocast(z.device.type, enabled=False):
         styles = generator.spread(generator.map(z, labels))
         images = generator.synthesise(styles)

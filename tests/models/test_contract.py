@@ -21,9 +21,14 @@ def growing(size: int) -> dict[str, Any]:
 
 
 CASES = [
-    Case("dcgan", dcgan, sizes=(16, 37, 100)),
-    Case("progan", growing, sizes=(16, 48), settings={"recipe__grow_images": 48}),
-    Case("stylegan", growing, sizes=(16, 48), settings={"recipe__grow_images": 48}),
+    Case(
+        "dcgan",
+        dcgan,
+        sizes=(16, 37, 100),
+        resumed={"recipe__loss": "bce", "recipe__label_noise": 0.1},
+    ),
+    Case("progan", growing, sizes=(16, 48), recipe={"grow_images": 48}),
+    Case("stylegan", growing, sizes=(16, 48), recipe={"grow_images": 48}),
 ]
 
 
