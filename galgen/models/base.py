@@ -97,6 +97,9 @@ class AdversarialModule(SamplingModule):
         own = {k: v for k, v in options.items() if k not in EndSettings.model_fields}
         networks = self.build(size, len(names), len(self.classes), end=end, **own)
         self.generator, self.critic = networks
+        if len(own) < len(options) and not hasattr(self.generator, "end"):
+            name = next(k for k in options if k not in own)
+            raise ConfigError(f"model.options.{name}: {self.name} does not end in an End.")
         # Twice as fast on a CPU and on tensor cores; always, so that samples never differ by it.
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
