@@ -8,6 +8,7 @@ import typer
 
 from galgen_cli.evaluate import evaluate
 from galgen_cli.finetune import finetune
+from galgen_cli.models import models
 from galgen_cli.sample import sample
 from galgen_cli.train import train
 
@@ -42,6 +43,7 @@ app.command()(train)
 app.command()(finetune)
 app.command()(sample)
 app.command()(evaluate)
+app.command()(models)
 
 if __name__ == "__main__":
     app()
