@@ -1,4 +1,4 @@
-"""What any generator ends in: noise of its own per band, and the range of a picture."""
+"""What any generator ends in: telescope, noise of its own per band, and the range of a picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from galgen.nn.layers import clamp_inward
+from galgen.nn.psf import Psf
+from galgen.nn.smear import Smear
 from galgen.nn.units import Layer
+from galgen.stretch import Stretch
 
 
 class EndSettings(BaseModel):
@@ -22,12 +25,24 @@ class EndSettings(BaseModel):
     clamp
         End at 0 and 1, the range of pictures under the linear stretch. For pictures whose sky
         was cut to exact zeros (Griese et al. 2023), which an open output never meets.
+    smear
+        Blur by `Smear` before that, so that light above the range is spread.
+    psf
+        Convolve by `Psf` with the point spread function that `galgen.io.psf.read_psf` makes of
+        this text, width or widths; None or ``none`` for pictures that carry the data's own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     grain: bool = True
     clamp: bool = False
+    smear: bool = False
+    psf: str | float | list[float] | None = None
+
+    @property
+    def has_psf(self) -> bool:
+        """Whether there is a layer for a point spread function."""
+        return self.psf is not None and str(self.psf).strip().lower() != "none"
 
 
 class Grain(nn.Module):
@@ -68,22 +83,57 @@ class Grain(nn.Module):
 class End(nn.Module):
     """The last step of a generator, from its picture to the image.
 
+    In this order: point spread function, grain, smearing, clamp.
+
     Parameters
     ----------
     features, bands
         Feature maps that the picture was made of, and its bands.
     settings
         What to end in.
+
+    Attributes
+    ----------
+    quiet
+        Leave the grain out, for images without noise.
     """
 
     def __init__(self, features: int, bands: int, settings: EndSettings) -> None:
         super().__init__()
         self.bands, self.settings = bands, settings
+        self.psf = Psf(bands) if settings.has_psf else None
         self.grain = Grain(features, bands) if settings.grain else None
+        self.smear = Smear() if settings.smear else None
+        self.quiet = False
+        self._stretch: Stretch | None = None
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """How pictures follow from flux, which the point spread function has to know."""
+        return self._stretch
+
+    @stretch.setter
+    def stretch(self, stretch: Stretch | None) -> None:
+        self._stretch = stretch
+        if self.psf is not None:
+            self.psf.set_stretch(stretch)
+
+    def set_kernels(self, kernels: Tensor | None) -> None:
+        """Set the point spread function, (bands, k, k) with k odd; None leaves it out.
+
+        Raises
+        ------
+        ValueError
+            If there is no layer for one, or the shape is wrong.
+        """
+        if self.psf is None:
+            raise ValueError("this generator ends in no point spread function")
+        self.psf.set_kernels(kernels)
 
     def noise_shapes(self, side: int) -> list[tuple[int, int, int]]:
         """Shapes (C, h, h) of the noise that `forward` takes, for a picture of that side."""
-        return [(self.bands, side, side)] if self.grain is not None else []
+        shapes = [(self.bands, side, side)] if self.grain is not None else []
+        return shapes if self.smear is None else [*shapes, self.smear.noise_shape]
 
     def forward(
         self,
@@ -99,11 +149,16 @@ class End(nn.Module):
         noise
             One tensor per entry of `noise_shapes`; drawn freshly when None.
         amount
-            Of the grain, for a resolution that fades in.
+            Of all this, for a resolution that fades in.
         """
-        if self.grain is not None:
+        if self.psf is not None:
+            seen = self.psf(picture)
+            picture = seen if amount == 1 else torch.lerp(picture.to(seen), seen, amount)
+        if self.grain is not None and not self.quiet:
             grain = self.grain(x, picture, None if noise is None else noise[0])
             picture = picture + (grain if amount == 1 else amount * grain)
+        if self.smear is not None:
+            picture = self.smear(picture, None if noise is None else noise[-1], amount)
         return clamp_inward(picture) if self.settings.clamp else picture
 
     def layers(self, block: str) -> list[Layer]:
