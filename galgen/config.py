@@ -31,6 +31,7 @@ OPTIONS = {
     "finetune.freeze": "--freeze",
     "finetune.freeze_unit": "--freeze-unit",
     "finetune.freeze_critic": "--freeze-critic",
+    "finetune.keep": "--keep",
     "sample.n": "-n",
     "sample.start": "--start",
     "sample.label": "--label",
@@ -174,6 +175,17 @@ class FinetuneConfig(Section):
     freeze: int = Field(0, ge=0, description="generator layers, counted from the latent")
     freeze_unit: Literal["layer", "block"] = "layer"
     freeze_critic: int = Field(0, ge=0, description="critic layers, counted from the image")
+    keep: tuple[Literal["clock", "ema", "optimizers"], ...] = Field(
+        (), description="what goes on from the checkpoint instead of starting anew"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_keep(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("keep"), str):
+            names = tuple(n.strip() for n in values["keep"].split(",") if n.strip())
+            values = {**values, "keep": () if names == ("none",) else names}
+        return values
 
 
 class SampleConfig(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from galgen.training.csvlog import CsvLog
 from galgen.training.loggers import extra_loggers
 from galgen.training.machine import IMAGES, Machine, choose, find_accelerator
 from galgen.training.replicas import ReplicaStrategy, is_first
+from galgen.transfer import settle
 
 #: Batches of what Lightning calls an epoch; it means nothing here, so it is long.
 EPOCH_BATCHES = 1000
@@ -209,8 +210,10 @@ def start(
     out: str | Path,
     say: Say | None,
     console: Console | None,
+    callbacks: Sequence[L.Callback] = (),
+    opened: Callable[[Path], None] | None = None,
 ) -> Outcome:
-    """Begin a run with a model, in a folder of its own."""
+    """Begin a run with a model, in a folder of its own; `opened` is told its name."""
     machine = choose(config)
     config = resolve(config, data, machine)
     say = say or (lambda line: None)
@@ -221,7 +224,9 @@ def start(
         run = new_folder(run, run_label(config.model.name, data.cutouts.name, data.spec.size))
         write_config(run, config, data)
         say(f"run folder: {run}")
-    return fit(config, data, model, machine, run, console=console)
+        if opened is not None:
+            opened(run)
+    return fit(config, data, model, machine, run, console=console, more=callbacks)
 
 
 def resume(
@@ -265,7 +270,7 @@ def resume(
         config, holdout=list(card["holdout"]), stretch=Stretch.from_state(card["stretch"])
     )
     model = make_model(config, data)
-    refreeze(model, config)
+    settle(model, config)
     if is_first():
         write_config(folder, config, data)
     return fit(config, data, model, machine, folder, console=console, resume_from=last)
@@ -291,13 +296,6 @@ def plan_resume(
     return folder, config, checkpoint.read(last)["galgen"]
 
 
-def refreeze(model: AdversarialModule, config: RunConfig) -> None:
-    """Freeze what the run's configuration says."""
-    tuning = config.finetune
-    if tuning is not None:
-        model.freeze_layers(tuning.freeze, tuning.freeze_critic, tuning.freeze_unit)
-
-
 def _refuse_other_run(old: RunConfig, new: RunConfig) -> None:
     before, after = old.to_dict(), new.to_dict()
     for section in ("seed", "data", "model", "recipe", "finetune"):
@@ -319,8 +317,9 @@ def fit(
     *,
     console: Console | None = None,
     resume_from: Path | None = None,
+    more: Sequence[L.Callback] = (),
 ) -> Outcome:
-    """Train in a run folder, from the start or from a checkpoint."""
+    """Train in a run folder, from the start or from a checkpoint, with `more` callbacks."""
     settings = config.train
     if is_first():
         make_folder(run / "checkpoints")
@@ -333,6 +332,7 @@ def fit(
     snapshots = Snapshots(run / "checkpoints", settings.snapshot_images)
     ending = Ending(settings.images, settings.minutes, snapshots)
     callbacks: list[L.Callback] = [
+        *more,
         LogMeans(settings.log_images, csv.last("seconds")),
         FrechetCallback(settings.metric_images, settings.metric_samples),
         ColourMagnitudeCallback(settings.metric_images, settings.metric_samples),

@@ -12,8 +12,9 @@ from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
 from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
-from galgen.finetune import finetune, prepare, transfer
+from galgen.finetune import finetune, prepare
 from galgen.train import make_model, resume
+from galgen.transfer import transfer
 from tiny import (
     OPTIONS,
     assert_same_training,

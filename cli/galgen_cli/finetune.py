@@ -40,6 +40,12 @@ def finetune(
             "--freeze-critic", help="critic layers, from the image [0]", show_default=False
         ),
     ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep", help="of clock,ema,optimizers; others start anew [none]", show_default=False
+        ),
+    ] = None,
     size: options.Size = None,
     crop: options.Crop = None,
     bands: options.Bands = None,
@@ -74,6 +80,7 @@ def finetune(
             finetune__freeze=freeze,
             finetune__freeze_unit=freeze_unit,
             finetune__freeze_critic=freeze_critic,
+            finetune__keep=keep,
             train__images=images,
             train__minutes=minutes,
             train__batch=batch,
@@ -92,7 +99,7 @@ def finetune(
         model = checkpoint.load(first)
         run = prepare(model, second, *layers)
         if dry_run:
-            cutouts, _ = begin(model, run, talk.say)
+            cutouts, _, _ = begin(model, run, talk.say)
             show_plan(talk, run, cutouts)
             return
         outcome = start(

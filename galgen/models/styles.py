@@ -53,6 +53,9 @@ def path_penalty(
     z = streams.normal("path latent", generator.latent).to(mean)
     with torch.autocast(z.device.type, enabled=False):
         styles = generator.spread(generator.map(z, labels))
+        if not styles.requires_grad:
+            # The mapping is frozen; the path begins here all the same.
+            styles.requires_grad_()
         images = generator.synthesise(styles)
         draw = streams.normal("path", *images.shape[1:]).to(images) / math.sqrt(
             images.shape[2] * images.shape[3]
