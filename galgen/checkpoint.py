@@ -96,10 +96,10 @@ class TrainedModel:
         return self
 
     def sample_chunks(
-        self, indices: Sequence[int], *, seed: int = 0, label: str | None = None
+        self, indices: Sequence[int], *, seed: int = 0, label: str | None = None, **look: Any
     ) -> Iterator[tuple[list[int], Tensor]]:
         """As `AdversarialModule.sample_chunks`."""
-        return self.module.sample_chunks(indices, seed=seed, label=label)
+        return self.module.sample_chunks(indices, seed=seed, label=label, **look)
 
     def sample(
         self,
@@ -109,6 +109,7 @@ class TrainedModel:
         start: int = 0,
         label: str | None = None,
         progress: Callable[[int], None] | None = None,
+        **look: Any,
     ) -> Tensor:
         """Flux (n, bands, size, size), as `AdversarialModule.sample`.
 
@@ -117,7 +118,8 @@ class TrainedModel:
         if n < 1:
             raise ConfigError(f"-n {n}: ask for at least one galaxy.")
         parts = []
-        for members, flux in self.sample_chunks(range(start, start + n), seed=seed, label=label):
+        numbers = range(start, start + n)
+        for members, flux in self.sample_chunks(numbers, seed=seed, label=label, **look):
             parts.append(flux)
             if progress is not None:
                 progress(len(members))

@@ -12,6 +12,7 @@ from typing import Any
 import lightning as L
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from galgen import checkpoint
 from galgen.callbacks.ending import Ending
@@ -28,6 +29,7 @@ from galgen.io.atomic import replacing
 from galgen.models.base import AdversarialModule
 from galgen.models.objective import Objective
 from galgen.models.registry import check_options, find
+from galgen.models.sampling import KERNELS
 from galgen.randomness import key
 from galgen.runs import RUNS, make_folder, new_folder, newest_run, run_label
 from galgen.stretch import Stretch
@@ -105,11 +107,16 @@ def make_data(config: RunConfig, **changes: Any) -> CutoutDataModule:
     )
 
 
-def make_model(config: RunConfig, data: CutoutDataModule) -> AdversarialModule:
-    """A fresh pair for the data, its initial weights decided by the seed."""
+def make_model(
+    config: RunConfig, data: CutoutDataModule, kernels: Tensor | None = None
+) -> AdversarialModule:
+    """A fresh pair for the data, its initial weights decided by the seed.
+
+    `kernels` are those of a PSF that is known already, so that its file need not be there.
+    """
     torch.manual_seed(key(config.seed, "weights"))
     classes = data.classes if len(data.classes) > 1 else ()
-    return find(config.model.name).load()(
+    model = find(config.model.name).load()(
         data.spec.size,
         data.spec.bands,
         classes=classes,
@@ -117,6 +124,11 @@ def make_model(config: RunConfig, data: CutoutDataModule) -> AdversarialModule:
         recipe=config.recipe,
         **config.model.options,
     )
+    if kernels is None:
+        model.make_psf(data.spec)
+    else:
+        model.set_psf(kernels)
+    return model
 
 
 def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> list[str]:
@@ -269,7 +281,7 @@ def resume(
     data = make_data(
         config, holdout=list(card["holdout"]), stretch=Stretch.from_state(card["stretch"])
     )
-    model = make_model(config, data)
+    model = make_model(config, data, checkpoint.read(last)["ema"].get(KERNELS))
     settle(model, config)
     if is_first():
         write_config(folder, config, data)

@@ -228,6 +228,7 @@ class AdversarialModule(SamplingModule):
                 f"{', '.join(data.classes) or 'none'}: build it with classes=data.classes."
             )
         self.spec, self.stretch = spec, data.stretch
+        self.make_psf(spec)
         self.objective.variance = data.variance
         if self.recipe.grow_images == "auto":
             whole = self.total_images or 0

@@ -1,29 +1,30 @@
-"""Sample *i* of seed *s* is the same galaxy, whatever else is drawn with it.
-
-Kernels differ with the batch size, so the generator always runs on chunks of one shape, and
-sample *i* always sits in row ``i % CHUNK`` of its chunk. Latents, labels and layer noise are
-keyed by (seed, sample index); everything runs in float32.
-"""
+"""What a trained pair gives: galaxies, each decided by the seed and its number alone."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from galgen.bands import ImageSpec
 from galgen.errors import ConfigError
+from galgen.io.psf import read_psf
+from galgen.models.rendering import CHUNK, Renderer
+from galgen.nn.ending import End
 from galgen.randomness import generator as keyed
 
 if TYPE_CHECKING:
     from galgen.stretch import Stretch
     from galgen.training.ema import GeneratorEMA
 
-CHUNK = 32
+__all__ = ["CHUNK", "KERNELS", "SamplingModule", "draw_labels", "generate"]
+
+#: Where a generator's state keeps the PSF that it ends in.
+KERNELS = "end.psf.kernels"
 
 
 def draw_labels(seed: int, indices: Sequence[int], counts: Sequence[int]) -> Tensor:
@@ -36,69 +37,27 @@ def draw_labels(seed: int, indices: Sequence[int], counts: Sequence[int]) -> Ten
     return torch.searchsorted(edges, points, right=True).clamp_max(len(counts) - 1)
 
 
-@torch.no_grad()
 def generate(
     generator: nn.Module,
     indices: Sequence[int],
     *,
     seed: int,
     labels: Tensor | None = None,
+    truncation: float = 1.0,
     finish: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Yield (sample indices, images (n, C, H, W) in network space on the CPU) by chunks.
+    """Yield (sample numbers, images (n, C, H, W) in network space on the CPU) by chunks.
 
     Parameters
     ----------
-    generator
-        In evaluation mode; has ``latent``, ``noise_shapes`` and ``forward(z, labels, noise)``.
-    indices
-        Sample numbers, in any order; ascending ones share chunks best.
+    generator, truncation, finish
+        As `galgen.models.rendering.Renderer`.
+    indices, labels
+        As its `stream`.
     seed
         Seed of the sample stream.
-    labels
-        Class numbers, one per entry of `indices`, for a conditional generator.
-    finish
-        Applied to each chunk before its padding is dropped: the inverse stretch.
     """
-    parameter = next(generator.parameters())
-    device = parameter.device
-    shapes: list[tuple[int, int, int]] = list(generator.noise_shapes)  # type: ignore[arg-type]
-    latent = int(generator.latent)  # type: ignore[arg-type]
-    place = {index: row for row, index in enumerate(indices)}
-    chunks: dict[int, list[int]] = {}
-    for index in indices:
-        chunks.setdefault(index // CHUNK, []).append(index)
-    pixels = [math.prod(shape) for shape in shapes]
-    for members in chunks.values():
-        z = torch.zeros(CHUNK, latent)
-        flat = torch.zeros(CHUNK, sum(pixels))
-        classes = torch.zeros(CHUNK, dtype=torch.long)
-        for index in members:
-            row = index % CHUNK
-            stream = keyed(seed, "sample", index)
-            z[row] = torch.randn(latent, generator=stream)
-            flat[row] = torch.randn(sum(pixels), generator=stream)
-            if labels is not None:
-                classes[row] = labels[place[index]]
-        noise = [
-            part.view(CHUNK, *shape).to(device)
-            for part, shape in zip(flat.split(pixels, dim=1), shapes, strict=True)
-        ]
-        with torch.autocast(device.type, enabled=False):
-            images = generator(
-                z.to(device), None if labels is None else classes.to(device), noise
-            ).float()
-        images = _whole(images, int(generator.size)).cpu()  # type: ignore[arg-type]
-        if finish is not None:
-            images = finish(images)
-        yield members, images[[index % CHUNK for index in members]]
-
-
-def _whole(images: Tensor, size: int) -> Tensor:
-    """Images of a pair that is still growing, at their final size."""
-    if images.shape[-1] == size:
-        return images
-    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+    return Renderer(generator, seed, truncation, finish).stream(indices, labels)
 
 
 class SamplingModule(L.LightningModule):
@@ -106,6 +65,9 @@ class SamplingModule(L.LightningModule):
 
     classes: tuple[str, ...]
     class_counts: list[int]
+    generator: nn.Module
+    spec: ImageSpec
+    options: Mapping[str, Any]
 
     @property
     def average(self) -> GeneratorEMA:
@@ -142,23 +104,115 @@ class SamplingModule(L.LightningModule):
             )
         return torch.full((len(indices),), self.classes.index(label), dtype=torch.long)
 
+    # -- point spread function -----------------------------------------------------------
+
+    def set_psf(self, kernels: Tensor | None) -> None:
+        """Set the kernels (bands, k, k) that the generators end in; None leaves the PSF out.
+
+        Raises
+        ------
+        ValueError
+            If the pair was built without a PSF layer.
+        """
+        for network in (self.generator, self.average.network):
+            network.end.set_kernels(kernels)  # type: ignore[operator, union-attr]
+
+    def make_psf(self, spec: ImageSpec) -> None:
+        """Make the PSF that the options say for such images, where a layer for one has none yet.
+
+        Raises
+        ------
+        UserError
+            If it cannot be made; see `galgen.io.psf.read_psf`.
+        """
+        end = getattr(self.generator, "end", None)
+        if isinstance(end, End) and end.psf is not None and end.psf.kernels is None:
+            psf = read_psf(self.options["psf"], spec)
+            assert psf is not None
+            self.set_psf(torch.from_numpy(psf.kernels))
+
+    # -- samples -------------------------------------------------------------------------
+
+    def renderer(
+        self,
+        seed: int = 0,
+        *,
+        truncation: float = 1.0,
+        psf: str | None = None,
+        noise: bool = True,
+    ) -> Renderer:
+        """What draws samples of a seed from the averaged generator, in flux.
+
+        Parameters
+        ----------
+        seed
+            Decides the galaxies.
+        truncation
+            Towards the mean galaxy: 1 for none, 0 for the mean itself.
+        psf
+            Another PSF than the one that the generator was trained with, as in
+            `galgen.io.psf.read_psf`; ``none`` leaves it out.
+        noise
+            False leaves the grain out, the noise of sky and photons.
+
+        Raises
+        ------
+        ConfigError
+            If the pair has no truncation, PSF or grain to change.
+        """
+        network = self.average.network.to(self.device).eval()
+        if psf is not None and not ends_in_psf(network):
+            raise ConfigError(
+                "--psf: this model was trained without a PSF layer, so its galaxies carry the "
+                "data's own PSF; leave it out, or train one with model.options.psf."
+            )
+        end = getattr(network, "end", None)
+        if not noise and (not isinstance(end, End) or end.grain is None):
+            raise ConfigError(
+                "--no-noise: this model has no noise of its own to leave out (model.options.grain)."
+            )
+        if psf is not None or not noise:
+            network = copy.deepcopy(network)
+            assert isinstance(network.end, End)
+            network.end.quiet = not noise
+        if psf is not None:
+            chosen = read_psf(psf, self.spec, "--psf")
+            kernels = None if chosen is None else torch.from_numpy(chosen.kernels)
+            network.end.set_kernels(kernels)  # type: ignore[union-attr, operator]
+        finish: Callable[[Tensor], Tensor] | None = None
+        if self.stretch is not None:
+            finish = self.stretch.inverse
+        return Renderer(network, seed, truncation, finish)
+
     def sample_chunks(
-        self, indices: Sequence[int], *, seed: int = 0, label: str | None = None
+        self, indices: Sequence[int], *, seed: int = 0, label: str | None = None, **look: Any
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Yield (sample numbers, flux (n, C, H, W)) by chunks, from the averaged generator.
 
         The flux is float32 on the CPU, in the training data's unit, or in network space if the
         model has never seen data.
+
+        Parameters
+        ----------
+        indices, seed, label
+            Which galaxies.
+        look
+            ``truncation``, ``psf`` and ``noise`` as in `renderer`.
         """
         labels = self.sample_labels(indices, seed, label)
-        network = self.average.network.to(self.device).eval()
-        finish: Callable[[Tensor], Tensor] | None = None
-        if self.stretch is not None:
-            finish = self.stretch.inverse
-        yield from generate(network, indices, seed=seed, labels=labels, finish=finish)
+        return self.renderer(seed, **look).stream(indices, labels)
 
-    def sample(self, n: int, *, seed: int = 0, start: int = 0, label: str | None = None) -> Tensor:
+    def sample(
+        self, n: int, *, seed: int = 0, start: int = 0, label: str | None = None, **look: Any
+    ) -> Tensor:
         """Draw galaxies ``start`` to ``start + n`` of a seed.
+
+        Parameters
+        ----------
+        n, seed, start, label
+            Which galaxies.
+        look
+            ``truncation``, ``psf`` and ``noise`` as in `renderer`.
 
         Returns
         -------
@@ -169,4 +223,11 @@ class SamplingModule(L.LightningModule):
         if n < 1:
             raise ConfigError(f"-n {n}: ask for at least one galaxy.")
         indices = list(range(start, start + n))
-        return torch.cat([flux for _, flux in self.sample_chunks(indices, seed=seed, label=label)])
+        chunks = self.sample_chunks(indices, seed=seed, label=label, **look)
+        return torch.cat([flux for _, flux in chunks])
+
+
+def ends_in_psf(generator: nn.Module) -> bool:
+    """Whether a generator has a layer for a point spread function."""
+    end = getattr(generator, "end", None)
+    return isinstance(end, End) and end.psf is not None

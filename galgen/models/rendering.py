@@ -1,0 +1,238 @@
+"""Runs a generator so that a picture never depends on what else is drawn with it.
+
+Kernels differ with the batch size, so the generator always runs on chunks of one shape, and
+sample *i* always sits in row ``i % CHUNK`` of its chunk. Latents and noise are keyed by (seed,
+sample number); everything runs in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from galgen.errors import ConfigError
+from galgen.nn.style import StyleGenerator
+from galgen.randomness import generator as keyed
+
+CHUNK = 32
+
+
+class Renderer:
+    r"""Samples of one seed, from their codes to images.
+
+    A *code* is what a generator makes an image of, beside noise: the styles of all layers for a
+    `StyleGenerator`, the latent z for any other.
+
+    Parameters
+    ----------
+    generator
+        In evaluation mode; has ``latent``, ``size``, ``noise_shapes`` and
+        ``forward(z, labels, noise)``.
+    seed
+        Seed of the sample stream.
+    truncation
+        psi of :math:`w' = \bar w + \psi (w - \bar w)` (Karras et al. 2019, arXiv:1812.04948,
+        section 2.2), and of :math:`\psi z` for a generator without styles: 1 for none, 0 for the
+        mean galaxy.
+    finish
+        Applied to whole chunks of images: the inverse stretch.
+
+    Raises
+    ------
+    ConfigError
+        If `truncation` is negative, or the generator's latents cannot be truncated.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        seed: int,
+        truncation: float = 1.0,
+        finish: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        if not (math.isfinite(truncation) and truncation >= 0):
+            raise ConfigError(
+                f"--truncation {truncation:g}: give 1 for none, 0 for the mean galaxy, or a number "
+                "between."
+            )
+        if truncation != 1 and not getattr(generator, "truncates", True):
+            raise ConfigError(
+                f"--truncation {truncation:g}: only the direction of this pair's latents counts, "
+                "so none is nearer to the mean than another; leave it out."
+            )
+        self.generator, self.seed, self.finish = generator, seed, finish
+        self.truncation = truncation
+        self.device = next(generator.parameters()).device
+        self.latent = int(generator.latent)  # type: ignore[arg-type]
+        shapes = cast(Sequence[tuple[int, int, int]], generator.noise_shapes)
+        self.noise_shapes = [tuple(shape) for shape in shapes]
+        self._centres: dict[int | None, Tensor] = {}
+
+    @property
+    def has_styles(self) -> bool:
+        """Whether codes are styles (L, W), rather than latents."""
+        return isinstance(self.generator, StyleGenerator)
+
+    def stream(
+        self, indices: Sequence[int], labels: Tensor | None = None
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """Yield (sample numbers, images (n, C, H, W) on the CPU) by chunks.
+
+        Parameters
+        ----------
+        indices
+            Sample numbers, in any order; ascending ones share chunks best.
+        labels
+            Class numbers, one per entry of `indices`, for a conditional generator.
+        """
+        for places in _by_chunk(indices).values():
+            members = [indices[place] for place in places]
+            classes = None if labels is None else labels[places]
+            rows = [index % CHUNK for index in members]
+            yield members, self._images(self.codes(members, classes), classes, members, rows)
+
+    @torch.no_grad()
+    def codes(self, indices: Sequence[int], labels: Tensor | None = None) -> Tensor:
+        """Truncated codes of samples: styles (n, L, W), or latents (n, latent)."""
+        found: dict[int, Tensor] = {}
+        for places in _by_chunk(indices).values():
+            z = torch.zeros(CHUNK, self.latent)
+            classes = None if labels is None else torch.zeros(CHUNK, dtype=torch.long)
+            for place in places:
+                row = indices[place] % CHUNK
+                z[row] = self._draw(indices[place])[0]
+                if classes is not None and labels is not None:
+                    classes[row] = labels[place]
+            codes = self._encode(z.to(self.device), classes)
+            found |= {place: codes[indices[place] % CHUNK] for place in places}
+        return torch.stack([found[place] for place in range(len(indices))])
+
+    def images(
+        self,
+        codes: Tensor,
+        labels: Tensor | None,
+        noise_of: Sequence[int],
+        rows: Sequence[int | None],
+    ) -> Tensor:
+        """Images (n, C, H, W) of codes, on the CPU.
+
+        Parameters
+        ----------
+        codes
+            (n, L, W) or (n, latent).
+        labels
+            Class numbers (n,) of a conditional generator without styles.
+        noise_of
+            Sample numbers whose noise each image has.
+        rows
+            Where each must sit in its chunk, so that it is bit for bit the sample that it repeats;
+            None for anywhere.
+        """
+        found: dict[int, Tensor] = {}
+        for chunk in _packed(rows):
+            places = list(chunk.values())
+            classes = None if labels is None else labels[places]
+            numbers = [noise_of[place] for place in places]
+            images = self._images(codes[places], classes, numbers, list(chunk))
+            found |= dict(zip(places, images, strict=True))
+        return torch.stack([found[place] for place in range(len(codes))])
+
+    @torch.no_grad()
+    def _images(
+        self, codes: Tensor, labels: Tensor | None, noise_of: Sequence[int], rows: Sequence[int]
+    ) -> Tensor:
+        """At most one chunk of images, each computed in its own row."""
+        pixels = [math.prod(shape) for shape in self.noise_shapes]
+        flat = torch.zeros(CHUNK, sum(pixels))
+        for row, index in zip(rows, noise_of, strict=True):
+            flat[row] = self._draw(index)[1]
+        noise = [
+            part.view(CHUNK, *shape).to(self.device)
+            for part, shape in zip(flat.split(pixels, dim=1), self.noise_shapes, strict=True)
+        ]
+        whole = torch.zeros(CHUNK, *codes.shape[1:], device=self.device)
+        whole[list(rows)] = codes
+        with torch.autocast(self.device.type, enabled=False):
+            if isinstance(self.generator, StyleGenerator):
+                images = self.generator.synthesise(whole, noise)
+            else:
+                classes = None
+                if labels is not None:
+                    classes = torch.zeros(CHUNK, dtype=torch.long)
+                    classes[list(rows)] = labels
+                    classes = classes.to(self.device)
+                images = self.generator(whole, classes, noise)
+        images = _at_full_size(images.float(), int(self.generator.size)).cpu()  # type: ignore[arg-type]
+        if self.finish is not None:
+            images = self.finish(images)
+        return images[list(rows)]
+
+    def _draw(self, index: int) -> tuple[Tensor, Tensor]:
+        """Latent and noise of a sample."""
+        stream = keyed(self.seed, "sample", index)
+        z = torch.randn(self.latent, generator=stream)
+        pixels = sum(math.prod(shape) for shape in self.noise_shapes)
+        return z, torch.randn(pixels, generator=stream)
+
+    def _encode(self, z: Tensor, classes: Tensor | None) -> Tensor:
+        if not isinstance(self.generator, StyleGenerator):
+            return z if self.truncation == 1 else self.truncation * z
+        with torch.autocast(self.device.type, enabled=False):
+            w = self.generator.map(z, None if classes is None else classes.to(self.device))
+            if self.truncation != 1:
+                centre = self._centre(classes)
+                w = centre + self.truncation * (w - centre)
+            return self.generator.spread(w)
+
+    def _centre(self, classes: Tensor | None) -> Tensor:
+        """Mean style of each row's class, (N, W), or of all, (1, W)."""
+        assert isinstance(self.generator, StyleGenerator)
+        if classes is None:
+            if None not in self._centres:
+                self._centres[None] = self.generator.mean_style()
+            return self._centres[None]
+        numbers = classes.tolist()
+        for number in set(numbers) - self._centres.keys():
+            label = torch.tensor([number], device=self.device)
+            self._centres[number] = self.generator.mean_style(label)
+        return torch.cat([self._centres[number] for number in numbers])
+
+
+def _by_chunk(indices: Sequence[int]) -> dict[int, list[int]]:
+    """Chunk number to places in `indices`."""
+    chunks: dict[int, list[int]] = {}
+    for place, index in enumerate(indices):
+        chunks.setdefault(index // CHUNK, []).append(place)
+    return chunks
+
+
+def _packed(rows: Sequence[int | None]) -> list[dict[int, int]]:
+    """As few chunks as the wishes allow, each a dict of row to place."""
+    chunks: list[dict[int, int]] = []
+    free = [place for place, row in enumerate(rows) if row is None]
+    for place, row in enumerate(rows):
+        if row is not None:
+            chunk = next((c for c in chunks if row not in c), None)
+            if chunk is None:
+                chunks.append(chunk := {})
+            chunk[row] = place
+    while free:
+        chunk = next((c for c in chunks if len(c) < CHUNK), None)
+        if chunk is None:
+            chunks.append(chunk := {})
+        empty = [row for row in range(CHUNK) if row not in chunk]
+        chunk.update(zip(empty, free, strict=False))
+        free = free[len(empty) :]
+    return chunks
+
+
+def _at_full_size(images: Tensor, size: int) -> Tensor:
+    """Images of a pair that is still growing, at their final size."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
