@@ -16,6 +16,7 @@ from galgen.losses import (
     drift,
     gradient_penalty,
     make_loss,
+    path_lengths,
     squared_gradient,
 )
 
@@ -168,3 +169,31 @@ def test_penalties_train_the_critic_and_not_the_images() -> None:
 
 def test_drift_is_the_mean_square_of_real_scores() -> None:
     assert drift(torch.from_numpy(REAL)).item() == pytest.approx(np.mean(REAL**2), rel=1e-12)
+
+
+def test_path_lengths_are_the_plain_jacobians() -> None:
+    n, layers, width, bands, side = 3, 4, 5, 2, 4
+    weight = torch.from_numpy(RANDOM.normal(size=(layers * width, bands * side * side)))
+
+    def synthesise(styles: Tensor) -> Tensor:
+        return (styles.flatten(-2) @ weight).sin().unflatten(-1, (bands, side, side))
+
+    styles = torch.from_numpy(RANDOM.normal(size=(n, layers, width))).requires_grad_(True)
+    y = torch.from_numpy(RANDOM.normal(size=(n, bands, side, side)) / side)
+    want = []
+    for i in range(n):
+        jacobian = torch.autograd.functional.jacobian(synthesise, styles[i].detach())
+        gradient = np.tensordot(y[i].numpy(), jacobian.numpy(), axes=3)
+        want.append(math.sqrt(np.mean([np.sum(row**2) for row in gradient])))
+    got = path_lengths(synthesise(styles), styles, y)
+    assert got.tolist() == pytest.approx(want, rel=1e-5)
+    # It is there to be made small, so its own gradient must be that of finite differences.
+    assert torch.autograd.gradcheck(lambda s: path_lengths(synthesise(s), s, y), (styles,))
+
+
+def test_path_lengths_of_a_generator_that_ignores_its_style_have_a_gradient() -> None:
+    styles = torch.zeros(2, 3, 4, requires_grad=True)
+    length = path_lengths((styles.sum() ** 2).expand(2, 1, 4, 4), styles, torch.ones(2, 1, 4, 4))
+    length.sum().backward()
+    assert styles.grad is not None
+    assert styles.grad.isfinite().all()

@@ -53,6 +53,18 @@ _GROWING = {
     "ema_images": 10_000,
 }
 
+#: As in Karras et al. 2020 with adaptive augmentation, the average shorter for short runs.
+_STYLEGAN2 = {
+    "loss": "logistic",
+    "r2": 0.0,
+    "penalty_every": 16,
+    "lr": 2.5e-3,
+    "lr_decay": 1.0,
+    "ema_images": 5000,
+    "mixing": 0.9,
+    "ada": True,
+}
+
 PAIRS: dict[str, Pair] = {
     "dcgan": Pair(
         "galgen.models.dcgan:DCGAN", "convolutional, small, stable: a laptop, hundreds of galaxies"
@@ -66,6 +78,11 @@ PAIRS: dict[str, Pair] = {
         "galgen.models.stylegan:StyleGAN",
         "a style for every layer, growing from 8 px, WGAN-GP",
         preset={"recipe": {**_GROWING, "mixing": 0.9}},
+    ),
+    "stylegan2": Pair(
+        "galgen.models.stylegan2:StyleGAN2",
+        "modulated convolutions, adaptive augmentation for few galaxies",
+        preset={"recipe": _STYLEGAN2},
     ),
 }
 

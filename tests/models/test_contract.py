@@ -29,6 +29,19 @@ CASES = [
     ),
     Case("progan", growing, sizes=(16, 48), recipe={"grow_images": 48}),
     Case("stylegan", growing, sizes=(16, 48), recipe={"grow_images": 48}),
+    Case(
+        "stylegan2",
+        growing,
+        sizes=(16, 48),
+        recipe={
+            "lr": 0.03,
+            "ada": True,
+            "ada_images": 100,
+            "mixing": 0.9,
+            "path_length": 2.0,
+            "path_every": 2,
+        },
+    ),
 ]
 
 
