@@ -151,9 +151,18 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
 
 
 def penalties(config: RunConfig, data: CutoutDataModule) -> list[str]:
-    """A sentence on the weights of R1 and R2, which follow from the images where ``auto``."""
-    r1, r2 = Objective(config.recipe, data.spec.size, data.variance).gammas
-    return [f"penalties: R1 with gamma {r1:.3g} and R2 with {r2:.3g}"] if r1 or r2 else []
+    """A sentence on the penalties and what their weights come from, where there are any."""
+    pair = find(config.model.name).load()
+    objective = Objective(
+        config.recipe,
+        data.spec.size,
+        data.variance,
+        config.train.batch,
+        len(data.split[0]),
+        coupled=pair.couples_images(config.model.options),
+    )
+    sentence = objective.describe()
+    return [sentence] if sentence else []
 
 
 def write_config(run: Path, config: RunConfig, data: CutoutDataModule) -> None:

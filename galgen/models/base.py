@@ -103,7 +103,7 @@ class AdversarialModule(SamplingModule):
         # Twice as fast on a CPU and on tensor cores; always, so that samples never differ by it.
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.objective = Objective(self.recipe, size)
+        self.objective = Objective(self.recipe, size, coupled=self.couples_images(options))
         self.clock = Clock()
         self.total_images: int | None = None
         self.frozen: list[Layer] = []
@@ -131,6 +131,13 @@ class AdversarialModule(SamplingModule):
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic; every pair has its own."""
         raise NotImplementedError
+
+    @classmethod
+    def couples_images(cls, options: Mapping[str, Any]) -> bool:
+        """Whether the score of an image depends on the others of its batch by batch norm; a
+        penalty on its gradient is then not defined.
+        """
+        return False
 
     # -- facts ---------------------------------------------------------------------------
 
@@ -229,7 +236,8 @@ class AdversarialModule(SamplingModule):
             )
         self.spec, self.stretch = spec, data.stretch
         self.make_psf(spec)
-        self.objective.variance = data.variance
+        self.objective.variance, self.objective.batch = data.variance, data.batch
+        self.objective.images = len(data.split[0])
         if self.recipe.grow_images == "auto":
             whole = self.total_images or 0
             self.recipe = self.recipe.model_copy(update={"grow_images": whole // 2})

@@ -69,6 +69,23 @@ PAIRS: dict[str, Pair] = {
     "dcgan": Pair(
         "galgen.models.dcgan:DCGAN", "convolutional, small, stable: a laptop, hundreds of galaxies"
     ),
+    "dcgan-course": Pair(
+        "galgen.models.dcgan:CourseDCGAN",
+        "the course recipe of ASTR 21100: cross entropy with noisy labels",
+        preset={
+            "model": {"options": {"grain": False}},
+            "recipe": {
+                "loss": "bce",
+                "label_noise": 0.05,
+                "r1": 0.0,
+                "r2": 0.0,
+                "lr": 1e-4,
+                "lr_decay": 1.0,
+                "betas": (0.9, 0.999),
+                "ema_images": 0.0,
+            },
+        },
+    ),
     "progan": Pair(
         "galgen.models.progan:ProGAN",
         "grows from 4 px to full size, WGAN-GP",
@@ -83,6 +100,11 @@ PAIRS: dict[str, Pair] = {
         "galgen.models.stylegan2:StyleGAN2",
         "modulated convolutions, adaptive augmentation for few galaxies",
         preset={"recipe": _STYLEGAN2},
+    ),
+    "r3gan": Pair(
+        "galgen.models.r3gan:R3GAN",
+        "residual stages without norm, relativistic loss with R1 and R2",
+        preset={"recipe": {"gamma_decay": 0.1, "beta2_start": 0.9}},
     ),
 }
 
@@ -107,9 +129,7 @@ def check_options(pair: Pair, options: Mapping[str, Any]) -> None:
     from galgen.nn.ending import EndSettings
 
     build = pair.load().build
-    own = [
-        p.name for p in inspect.signature(build).parameters.values() if p.default is not p.empty
-    ]
+    own = [p.name for p in inspect.signature(build).parameters.values() if p.default is not p.empty]
     known = [*own, *EndSettings.model_fields]
     kinds = get_type_hints(build) | get_type_hints(EndSettings)
     for name, value in options.items():

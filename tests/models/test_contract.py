@@ -20,6 +20,14 @@ def growing(size: int) -> dict[str, Any]:
     return {"latent": 8, "width": 8, "max_width": 8}
 
 
+def r3gan(size: int) -> dict[str, Any]:
+    return {"latent": 8, "width": 8, "max_width": 8, "group": 4}
+
+
+def course(size: int) -> dict[str, Any]:
+    return {"latent": 8, "widths": [8, 8, 8], "critic_widths": [8, 8, 8], "grain": False}
+
+
 CASES = [
     Case(
         "dcgan",
@@ -27,8 +35,16 @@ CASES = [
         sizes=(16, 37, 100),
         resumed={"recipe__loss": "bce", "recipe__label_noise": 0.1},
     ),
-    Case("progan", growing, sizes=(16, 48), recipe={"grow_images": 48}),
-    Case("stylegan", growing, sizes=(16, 48), recipe={"grow_images": 48}),
+    Case(
+        "dcgan-course",
+        course,
+        sizes=(16, 40),
+        overfit=(3200, 0.4),
+        recipe={"label_noise": 0.0},
+        resumed={"recipe__label_noise": 0.1},
+    ),
+    Case("progan", growing, sizes=(16, 48), recipe={"grow_images": 64}),
+    Case("stylegan", growing, sizes=(16, 48), recipe={"grow_images": 64, "mixing": 0.9}),
     Case(
         "stylegan2",
         growing,
@@ -41,6 +57,13 @@ CASES = [
             "path_length": 2.0,
             "path_every": 2,
         },
+    ),
+    Case(
+        "r3gan",
+        r3gan,
+        sizes=(16, 48),
+        overfit=(1600, 0.55),
+        recipe={"lr": 0.02, "gamma_decay": 0.1, "beta2_start": 0.9},
     ),
 ]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from galgen.config import Recipe
 from galgen.losses import drift, gradient_penalty, make_loss, squared_gradient
-from galgen.models.objective import GAMMA_AT_32_PX, QUIET_VARIANCE, Objective
+from galgen.models.objective import QUIET_VARIANCE, Objective
 
 REAL = torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(0))
 FAKE = torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -51,12 +53,96 @@ def test_the_generators_loss_reaches_the_fakes_alone(loss: str) -> None:
     assert gain > 0
 
 
-def test_automatic_gamma() -> None:
-    assert Objective(Recipe(), 32).gammas == (GAMMA_AT_32_PX,) * 2
-    assert Objective(Recipe(), 64).gammas == (4 * GAMMA_AT_32_PX,) * 2
-    quiet = Objective(Recipe(), 32, QUIET_VARIANCE / 10).gammas
-    assert quiet == pytest.approx((GAMMA_AT_32_PX / 10,) * 2)
-    assert Objective(Recipe(), 32, 100.0).gammas == (GAMMA_AT_32_PX,) * 2
-    assert Objective(Recipe(gp=10), 32).gammas == (0, 0)
-    assert Objective(Recipe(gp=10, r1=2), 32).gammas == (2, 0)
-    assert Objective(Recipe(r1=0, r2=3), 64).gammas == (0, 3)
+def test_r1_and_r2_are_of_the_plain_gradient_of_each_image() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 4, 3),
+        torch.nn.LeakyReLU(0.2),
+        torch.nn.Flatten(),
+        torch.nn.Linear(144, 1),
+    )
+    noted: dict[str, float] = {}
+    objective = Objective(Recipe(r1=1, r2=1), size=8)
+    objective.critic(
+        lambda x: network(x).squeeze(1), REAL, FAKE, MIX, lambda k, v: noted.update({k: v.item()})
+    )
+    for name, images in (("r1", REAL), ("r2", FAKE)):
+        halves = []
+        for image in images:
+            point = image[None].clone().requires_grad_(True)
+            network(point).backward()
+            halves.append(sum(float(g) ** 2 for g in point.grad.flatten()) / 2)
+        assert noted[name] == pytest.approx(sum(halves) / len(halves), rel=1e-5)
+
+
+def test_a_schedule_scales_r1_and_r2_alone() -> None:
+    def loss(decay: float, **recipe: float) -> float:
+        objective = Objective(Recipe(loss="logistic", penalty_every=1, **recipe), size=8)
+        objective.decay = decay
+        return objective.critic(critic, REAL, FAKE, MIX, lambda *_: None)[0].item()
+
+    bare = loss(1.0, r1=0, r2=0)
+    both = loss(1.0, r1=0.3, r2=0.7) - bare
+    assert loss(0.1, r1=0.3, r2=0.7) - bare == pytest.approx(0.1 * both, rel=1e-4)
+    assert loss(0.1, r1=0, r2=0, gp=2) == loss(1.0, r1=0, r2=0, gp=2)
+
+
+def gammas(size: int = 32, **facts: Any) -> tuple[float, float]:
+    return Objective(Recipe(**facts.pop("recipe", {})), size, **facts).gammas
+
+
+def test_automatic_gamma_of_the_losses_of_differences() -> None:
+    for loss in ("relativistic", "wasserstein"):
+        assert gammas(recipe={"loss": loss}, batch=32, images=288) == (0.25, 0.25)
+    assert gammas(64, batch=32) == (1.0, 1.0)
+    assert gammas(batch=8) == (1.0, 1.0)
+    assert gammas(images=5000) == (0.25, 0.25)
+    assert gammas(images=5001) == (0.0625, 0.0625)
+
+
+def test_automatic_gamma_of_the_losses_with_a_boundary() -> None:
+    for loss in ("logistic", "bce"):
+        few = gammas(64, recipe={"loss": loss}, batch=32, images=1000)
+        many = gammas(64, recipe={"loss": loss}, batch=32, images=10_000)
+        # Karras et al. 2020b: 0.0002 pixels / batch; four times that for small sets.
+        assert many == pytest.approx((0.0002 * 64**2 / 32,) * 2)
+        assert few == pytest.approx((4 * 0.0002 * 64**2 / 32,) * 2)
+
+
+def test_quiet_images_have_a_smaller_gamma() -> None:
+    assert gammas(variance=QUIET_VARIANCE / 10) == pytest.approx((0.025, 0.025))
+    assert gammas(variance=100.0) == (0.25, 0.25)
+
+
+def test_automatic_gamma_is_none_where_it_makes_no_sense() -> None:
+    assert gammas(recipe={"gp": 10}) == (0, 0)
+    assert gammas(recipe={"gp": 10, "r1": 2}) == (2, 0)
+    assert gammas(recipe={"loss": "logistic"}, coupled=True) == (0, 0)
+
+
+def test_given_weights_stay() -> None:
+    assert gammas(64, recipe={"r1": 0, "r2": 3}, batch=8, images=9000) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "facts", "sentence"),
+    [
+        ({}, {}, "R1 with gamma 0.25 and R2 with 0.25 (32 px, batch 32, 4,500 images)"),
+        ({"r1": 0.3, "r2": 0}, {}, "R1 with gamma 0.3"),
+        ({"r1": 0}, {}, "R2 with gamma 0.25 (32 px, batch 32, 4,500 images)"),
+        (
+            {"gamma_decay": 0.1},
+            {"variance": 0.001},
+            "R1 with gamma 0.05 and R2 with 0.05, falling to 10% "
+            "(32 px, batch 32, 4,500 images, which hardly differ)",
+        ),
+        ({"gp": 10, "gamma_decay": 0.1}, {}, "WGAN-GP with lambda 10"),
+        ({"gp": 10, "r1": 1}, {}, "R1 with gamma 1, and WGAN-GP with lambda 10"),
+        ({"r1": 0, "r2": 0}, {}, None),
+        ({}, {"coupled": True}, None),
+    ],
+)
+def test_the_sentence_says_where_gamma_comes_from(
+    recipe: dict[str, Any], facts: dict[str, Any], sentence: str | None
+) -> None:
+    got = Objective(Recipe(**recipe), 32, **{"batch": 32, "images": 4500, **facts}).describe()
+    assert got == (sentence and f"penalties: {sentence}")

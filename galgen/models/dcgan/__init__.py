@@ -1,5 +1,5 @@
-"""The `dcgan` pair: convolutional, small, stable."""
+"""The `dcgan` pair, convolutional, small and stable, and the `dcgan-course` pair beside it."""
 
-from galgen.models.dcgan.module import DCGAN
+from galgen.models.dcgan.module import DCGAN, CourseDCGAN
 
-__all__ = ["DCGAN"]
+__all__ = ["DCGAN", "CourseDCGAN"]

@@ -8,6 +8,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from galgen.models.dcgan.norm import Norm, make_norm
 from galgen.nn.layers import LEAK, MinibatchStd
 from galgen.nn.pyramid import pyramid
 from galgen.nn.units import Layer
@@ -15,8 +16,6 @@ from galgen.nn.units import Layer
 
 class Critic(nn.Module):
     """Strided convolutions, a minibatch standard deviation and a dense score.
-
-    Without batch norm, so that gradient penalties are defined per image.
 
     Parameters
     ----------
@@ -27,20 +26,34 @@ class Critic(nn.Module):
     classes
         Number of classes; the label then enters by projection (Miyato and Koyama 2018,
         arXiv:1802.05637).
+    norm
+        ``batch`` for batch norm after each convolution but the first (Radford et al. 2016,
+        arXiv:1511.06434). It couples the images of a batch, so that a penalty on the gradient of
+        one image's score is not defined with it.
     """
 
     def __init__(
-        self, size: int, bands: int, widths: Sequence[int] | None = None, classes: int = 0
+        self,
+        size: int,
+        bands: int,
+        widths: Sequence[int] | None = None,
+        classes: int = 0,
+        norm: Norm = "none",
     ) -> None:
         super().__init__()
         self.size, self.bands, self.classes = size, bands, classes
         features = pyramid(size, widths, "critic_widths", "dcgan", fine_first=True)[1]
+        plain = norm == "none"
         self.stages = nn.ModuleList(
-            nn.Conv2d(a, b, 4, stride=2, padding=1)
-            for a, b in zip([bands, *features[:-1]], features, strict=True)
+            nn.Conv2d(a, b, 4, stride=2, padding=1, bias=plain or level == 0)
+            for level, (a, b) in enumerate(zip([bands, *features[:-1]], features, strict=True))
+        )
+        self.norms = nn.ModuleList(
+            make_norm(norm if level else "none", width) for level, width in enumerate(features)
         )
         self.minibatch_std = MinibatchStd()
-        self.mix = nn.Conv2d(features[-1] + 1, features[-1], 3, padding=1)
+        self.mix = nn.Conv2d(features[-1] + 1, features[-1], 3, padding=1, bias=plain)
+        self.mix_norm = make_norm(norm, features[-1])
         side = size // 2 ** len(features)
         self.score = nn.Linear(features[-1] * side**2, 1)
         self.embedding = nn.Embedding(classes, features[-1] * side**2) if classes else None
@@ -49,9 +62,9 @@ class Critic(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (N, bands, size, size) in network space to scores (N,)."""
-        for stage in self.stages:
-            x = F.leaky_relu(stage(x), LEAK)
-        x = F.leaky_relu(self.mix(self.minibatch_std(x)), LEAK).flatten(1)
+        for stage, norm in zip(self.stages, self.norms, strict=True):
+            x = F.leaky_relu(norm(stage(x)), LEAK)
+        x = F.leaky_relu(self.mix_norm(self.mix(self.minibatch_std(x))), LEAK).flatten(1)
         score = cast(Tensor, self.score(x)).squeeze(1)
         if self.embedding is not None:
             if labels is None:
@@ -62,11 +75,11 @@ class Critic(nn.Module):
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""
         layers, side = [], self.size
-        for stage in self.stages:
-            layers.append(Layer(f"{side}x{side} convolution", f"{side}x{side}", (stage,)))
+        for parts in zip(self.stages, self.norms, strict=True):
+            layers.append(Layer(f"{side}x{side} convolution", f"{side}x{side}", parts))
             side //= 2
         block = f"{side}x{side}"
-        layers.append(Layer(f"{block} mixing convolution", block, (self.mix,)))
+        layers.append(Layer(f"{block} mixing convolution", block, (self.mix, self.mix_norm)))
         head = (self.score,) if self.embedding is None else (self.score, self.embedding)
         layers.append(Layer(f"{block} score", block, head))
         return layers

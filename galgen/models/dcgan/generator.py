@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
+from galgen.models.dcgan.norm import Norm, make_norm
 from galgen.nn.ending import End, EndSettings
 from galgen.nn.layers import LEAK, NoiseInjection, centre, upsample
 from galgen.nn.pyramid import pyramid
@@ -17,9 +18,10 @@ from galgen.nn.units import Layer
 class Stage(nn.Module):
     """One resolution: convolution, noise, leaky ReLU, and its share of the picture."""
 
-    def __init__(self, features_in: int, features: int, bands: int) -> None:
+    def __init__(self, features_in: int, features: int, bands: int, norm: Norm) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(features_in, features, 3, padding=1)
+        self.conv = nn.Conv2d(features_in, features, 3, padding=1, bias=norm == "none")
+        self.norm = make_norm(norm, features)
         self.noise = NoiseInjection(features)
         self.to_bands = nn.Conv2d(features, bands, 1)
 
@@ -27,7 +29,7 @@ class Stage(nn.Module):
         self, x: Tensor, picture: Tensor | None, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Features (N, C, h, w) and the coarser picture to features and picture here."""
-        x = F.leaky_relu(self.noise(self.conv(x), noise), LEAK)
+        x = F.leaky_relu(self.noise(self.norm(self.conv(x)), noise), LEAK)
         share = self.to_bands(x)
         return x, share if picture is None else upsample(picture) + share
 
@@ -36,9 +38,8 @@ class Generator(nn.Module):
     """Convolutional generator with a skip to the picture at every resolution.
 
     The lineage is DCGAN (Radford et al. 2016, arXiv:1511.06434); the sum of per-resolution
-    pictures is the skip generator of Karras et al. 2020 (arXiv:1912.04958, section 4.1). It has no
-    normalisation, which would draw contour lines into dark sky, and a linear output, which does
-    not saturate in bright cores. Its last step is an `End`.
+    pictures is the skip generator of Karras et al. 2020 (arXiv:1912.04958, section 4.1). Its
+    output is linear, which does not saturate in bright cores. Its last step is an `End`.
 
     Parameters
     ----------
@@ -54,6 +55,9 @@ class Generator(nn.Module):
         Number of classes; 0 for none.
     end
         What the images end in.
+    norm
+        ``batch`` for batch norm after the first dense layer and each 3x3 convolution, as Radford
+        et al. have it; ``none`` because it draws contour lines into dark sky.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Generator(nn.Module):
         widths: Sequence[int] | None = None,
         classes: int = 0,
         end: EndSettings | None = None,
+        norm: Norm = "none",
     ) -> None:
         super().__init__()
         if latent < 1:
@@ -77,9 +82,10 @@ class Generator(nn.Module):
             nn.Linear(latent, latent),
             nn.LeakyReLU(LEAK),
         )
-        self.constant = nn.Linear(latent, features[0] * self.base**2)
+        self.constant = nn.Linear(latent, features[0] * self.base**2, bias=norm == "none")
+        self.norm = make_norm(norm, features[0])
         pairs = zip([features[0], *features[:-1]], features, strict=True)
-        self.stages = nn.ModuleList(Stage(a, b, bands) for a, b in pairs)
+        self.stages = nn.ModuleList(Stage(a, b, bands, norm) for a, b in pairs)
         self.end = End(features[-1], bands, end or EndSettings())
 
     @property
@@ -109,8 +115,8 @@ class Generator(nn.Module):
             if labels is None:
                 raise ValueError("this generator is conditional: give labels")
             z = z + self.embedding(labels)
-        x = F.leaky_relu(self.constant(self.mapping(z)), LEAK)
-        x = x.view(len(z), -1, self.base, self.base)
+        x = self.constant(self.mapping(z)).view(len(z), -1, self.base, self.base)
+        x = F.leaky_relu(self.norm(x), LEAK)
         picture = None
         for level, stage in enumerate(self.stages):
             x = upsample(x) if level else x
@@ -126,9 +132,10 @@ class Generator(nn.Module):
         for side, stage in zip(self.sides, self.stages, strict=True):
             block = f"{side}x{side}"
             if side == self.base:
-                layers.append(Layer(f"{block} dense", block, (self.constant,)))
+                layers.append(Layer(f"{block} dense", block, (self.constant, self.norm)))
             assert isinstance(stage, Stage)
-            layers.append(Layer(f"{block} convolution", block, (stage.conv, stage.noise)))
+            parts = (stage.conv, stage.norm, stage.noise)
+            layers.append(Layer(f"{block} convolution", block, parts))
             layers.append(Layer(f"{block} to bands", block, (stage.to_bands,)))
         return layers + self.end.layers(block)
 

@@ -1,14 +1,17 @@
-"""The `dcgan` pair as a LightningModule."""
+"""The `dcgan` and `dcgan-course` pairs as LightningModules."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
 from galgen.models.base import AdversarialModule
+from galgen.models.dcgan.course import CourseCritic, CourseGenerator
 from galgen.models.dcgan.critic import Critic
 from galgen.models.dcgan.generator import Generator
+from galgen.models.dcgan.norm import Norm
 from galgen.nn.ending import EndSettings
 
 
@@ -16,7 +19,8 @@ class DCGAN(AdversarialModule):
     """A convolutional pair small enough for a laptop.
 
     Options, beside those of `AdversarialModule`: ``latent`` (length of z), ``widths`` (feature
-    maps of the generator per resolution, coarse to fine) and ``critic_widths`` (fine to coarse).
+    maps of the generator per resolution, coarse to fine), ``critic_widths`` (fine to coarse) and
+    ``norm`` (``none`` or ``batch``, in both networks).
 
     Examples
     --------
@@ -37,9 +41,50 @@ class DCGAN(AdversarialModule):
         latent: int = 64,
         widths: Sequence[int] | None = None,
         critic_widths: Sequence[int] | None = None,
+        norm: Norm = "none",
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic."""
         return (
-            Generator(size, bands, latent, widths, classes, end),
-            Critic(size, bands, critic_widths, classes),
+            Generator(size, bands, latent, widths, classes, end, norm),
+            Critic(size, bands, critic_widths, classes, norm),
+        )
+
+    @classmethod
+    def couples_images(cls, options: Mapping[str, Any]) -> bool:
+        """With batch norm."""
+        return options.get("norm") == "batch"
+
+
+class CourseDCGAN(AdversarialModule):
+    """The pair of the ASTR 21100 course project.
+
+    Options, beside those of `AdversarialModule`: ``latent`` (length of z), ``widths`` (feature
+    maps of the generator's three transposed convolutions), ``critic_widths`` (of the critic's
+    three convolutions) and ``dropout`` (in front of the critic's score).
+
+    Examples
+    --------
+    >>> model = CourseDCGAN(size=16, bands=["g", "r"], grain=False)
+    >>> model.sample(2, seed=0).shape
+    torch.Size([2, 2, 16, 16])
+    """
+
+    name = "dcgan-course"
+
+    def build(  # type: ignore[override]
+        self,
+        size: int,
+        bands: int,
+        classes: int,
+        *,
+        end: EndSettings,
+        latent: int = 128,
+        widths: Sequence[int] = (128, 256, 512),
+        critic_widths: Sequence[int] = (64, 128, 128),
+        dropout: float = 0.2,
+    ) -> tuple[nn.Module, nn.Module]:
+        """Generator and critic."""
+        return (
+            CourseGenerator(size, bands, end, latent=latent, widths=widths, classes=classes),
+            CourseCritic(size, bands, widths=critic_widths, dropout=dropout, classes=classes),
         )
