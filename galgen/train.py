@@ -29,6 +29,7 @@ from galgen.io.atomic import replacing
 from galgen.models.base import AdversarialModule
 from galgen.models.objective import Objective
 from galgen.models.registry import check_options, find
+from galgen.models.rules import check_recipe
 from galgen.models.sampling import KERNELS
 from galgen.randomness import key
 from galgen.runs import RUNS, make_folder, new_folder, newest_run, run_label
@@ -85,6 +86,7 @@ def prepare(config: Mapping[str, Any] | None = None, *layers: Mapping[str, Any])
     accelerator = find_accelerator(RunConfig.build(*given).train.accelerator)
     built = RunConfig.build({"train": {"images": IMAGES[accelerator]}}, pair.preset, *given)
     check_options(pair, built.model.options)
+    check_recipe(pair.load(), built.recipe, built.model.options)
     if pair.load().grows and built.recipe.grow_images == "auto":
         # Written down, so that a larger --images later does not shrink the pictures again.
         built = built.replace({"recipe.grow_images": built.train.images // 2})

@@ -91,3 +91,12 @@ def test_beta2_rises() -> None:
     check(beta2_start=0.99, betas=(0.0, 0.99))
     with pytest.raises(ConfigError, match=r"recipe\.beta2_start 0\.999 is above 0\.99"):
         check(beta2_start=0.999, betas=(0.0, 0.99))
+
+
+def test_a_run_is_refused_before_it_reads_anything() -> None:
+    from galgen.train import prepare
+
+    with pytest.raises(ConfigError, match=r"recipe\.mixing 0\.5 needs"):
+        prepare({"data.source": "nowhere", "recipe.mixing": 0.5})
+    with pytest.raises(ConfigError, match=r"recipe\.loss relativistic .*batch norm"):
+        prepare({"data.source": "nowhere", "model.options": {"norm": "batch"}})
