@@ -235,9 +235,7 @@ class RunConfig(Section):
         ConfigError
             For an unknown key or a wrong value, with the nearest known key.
         """
-        merged: dict[str, Any] = {}
-        for layer in layers:
-            _merge(merged, _nested(layer))
+        merged = merge(*layers)
         _read_counts(merged)
         try:
             return cls.model_validate(merged)
@@ -255,6 +253,18 @@ class RunConfig(Section):
     def to_yaml(self) -> str:
         """The text of config.yaml."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Layers as one nested dict, later ones win; keys are nested or dotted.
+
+    >>> merge({"data": {"size": 32}}, {"data.bands": "g,r"})
+    {'data': {'size': 32, 'bands': 'g,r'}}
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        _merge(merged, _nested(layer))
+    return merged
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from astropy.table import Table
 from typer.testing import CliRunner
 
 from galgen_cli.main import app
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+#: Examples of several runs, with tests of their own below.
+APART = {"chain"}
 #: Each example with its data (None: built in) and the example whose run it starts from.
 NEEDS: dict[str, tuple[str | None, str | None]] = {
     "pretrain-grizy": (None, None),
@@ -44,7 +50,7 @@ def short_run(name: str, *arguments: str, count: int = 40) -> Path:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == set(NEEDS)
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == set(NEEDS) | APART
 
 
 @pytest.mark.parametrize("name", NEEDS)
@@ -61,3 +67,47 @@ def test_an_example_runs(name: str, real_data: Callable[[str], Path], workdir: P
     kept = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     assert (run / "checkpoints" / "last.ckpt").is_file()
     assert kept["data"]["bands"]
+
+
+def script(name: str, *arguments: str) -> str:
+    """What one of the Python examples prints."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout
+
+
+def test_the_chain_runs(real_data: Callable[[str], Path], workdir: Path) -> None:
+    script("simulate.py", "simulated_jpg", "--jpg", "-n", "30")
+    named = {"real-pictures": "sdss_gri_jpg", "real-fluxes": "hsc_grizy_fits_32"}
+    command = ["train", "--config", str(EXAMPLES / "chain.yaml"), *SHORT]
+    for stage, folder in named.items():
+        command += ["--set", f"{stage}.data.source={real_data(folder)}"]
+    for setting in ("real-pictures.data.count=30", "simulated-fluxes.data.count=30"):
+        command += ["--set", setting]
+    for part in ("widths", "critic_widths"):
+        command += ["--set", f"model.options.{part}=[4, 4, 4, 4]"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    runs = sorted(path.name for path in Path("runs").iterdir())
+    assert [run.split("-", 2)[1] for run in runs] == ["chain", *["dcgan"] * 4]
+    for run in runs[1:]:
+        assert (Path("runs") / run / "checkpoints" / "best.ckpt").is_file()
+    kept = yaml.safe_load((Path("runs") / runs[4] / "config.yaml").read_text())
+    assert kept["data"]["bands"] == ["g", "r", "i", "z", "y"]
+    assert kept["finetune"]["freeze"] == 2
+
+
+def test_simulated_galaxies_are_written(workdir: Path) -> None:
+    from galgen import open_set
+
+    assert "12 galaxies" in script("simulate.py", "pictures", "--jpg", "-n", "12")
+    pictures = open_set("pictures", bands="i,r,g")
+    assert (len(pictures), pictures.spec.shape) == (12, (3, 32, 32))
+    assert pictures.spec.display
+    # The brightest galaxy of the catalogue is the one with the most light.
+    light = pictures.read(range(12)).sum(axis=(1, 2, 3))
+    assert light.argmax() == pictures.catalogue["mag_r"].argmin()
+    script("simulate.py", "fluxes", "-n", "6", "--size", "32")
+    assert np.load("fluxes/simulated.npy").shape == (6, 3, 32, 32)
+    assert len(Table.read("fluxes/catalogue.fits")) == 6
+    assert Path("fluxes/overview.png").is_file()

@@ -49,6 +49,11 @@ class Talk:
         if self.first:
             self.console.print(sentence, markup=False)
 
+    def show(self, renderable: Any) -> None:
+        """A table, as wide as the terminal."""
+        if self.first:
+            self.console.print(renderable, soft_wrap=False)
+
     def result(self, values: Mapping[str, Any]) -> None:
         """The result, as JSON if asked for."""
         if self.as_json and self.first:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from galgen_cli import options
+from galgen_cli.chain import is_chain, train_chain
 from galgen_cli.console import INTERRUPTED, Talk
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def train(
             train__logger=logger,
             seed=seed,
         )
+        if is_chain(layers, data if resume else None):
+            train_chain(talk, layers, data, out, resume, dry_run)
+            return
         if resume:
             from galgen.config import RunConfig
             from galgen.errors import ConfigError

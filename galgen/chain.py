@@ -1,0 +1,269 @@
+"""Several trainings in a row, each from the best checkpoint of the one before."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from torch import distributed as dist
+
+from galgen import checkpoint
+from galgen.config import load_yaml
+from galgen.errors import CheckpointError
+from galgen.finetune import begin
+from galgen.finetune import prepare as prepare_tuning
+from galgen.io.atomic import replacing
+from galgen.runs import RUNS, checkpoint_in, make_folder, new_folder
+from galgen.stages import Stage, named, plan
+from galgen.train import Outcome, Say, make_data, make_model, prepare, resume, start
+from galgen.training.replicas import is_first, world
+
+RECORD = "chain.yaml"
+#: A run that ended so is not gone on with.
+_ENDED = ("finished", "minutes")
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """What a stage left behind.
+
+    Attributes
+    ----------
+    name, source
+        Of the stage.
+    run, checkpoint, images, reason
+        As `galgen.train.Outcome`.
+    frechet, colour_magnitude_ratio
+        Of best.ckpt, as metrics.csv has them; None where they were not measured.
+    best_at
+        Images at which best.ckpt was saved.
+    """
+
+    name: str
+    source: str
+    run: Path
+    checkpoint: Path
+    images: int
+    reason: str
+    frechet: float | None = None
+    colour_magnitude_ratio: float | None = None
+    best_at: int | None = None
+
+
+@dataclass(frozen=True)
+class ChainOutcome:
+    """What a chain left behind.
+
+    Attributes
+    ----------
+    folder
+        With the record, ``chain.yaml``.
+    reason
+        ``finished`` or ``interrupted``.
+    stages
+        Those that ran.
+    """
+
+    folder: Path
+    reason: str
+    stages: tuple[StageOutcome, ...]
+
+
+@dataclass
+class _Record:
+    """The settings of a chain and which runs its stages made, kept in its folder."""
+
+    folder: Path
+    stages: Sequence[Stage]
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def run_of(self, name: str) -> tuple[Path, dict[str, Any]] | None:
+        """Run folder of a stage and how it ended, None where there is nothing to go on with."""
+        entry = self.runs.get(name)
+        if entry is None:
+            return None
+        run = self.folder.parent / entry["run"]
+        return (run, entry) if (run / "checkpoints" / "last.ckpt").is_file() else None
+
+    def note(self, name: str, run: Path, **more: Any) -> None:
+        """Keep a stage's run folder and how it ended."""
+        self.runs[name] = {"run": run.name, **more}
+        self.write()
+
+    def write(self) -> None:
+        """Write chain.yaml, on the first process."""
+        if not is_first():
+            return
+        stages = [{"name": stage.name, **stage.settings} for stage in self.stages]
+        # Through JSON, so that lists that stages share are not written as references.
+        content = json.loads(json.dumps({"chain": stages, "runs": self.runs}))
+        with replacing(self.folder / RECORD) as path:
+            path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def chain(
+    config: Mapping[str, Any],
+    *layers: Mapping[str, Any],
+    out: str | Path = RUNS,
+    say: Say | None = None,
+    console: Console | None = None,
+) -> ChainOutcome:
+    """Train the stages of a chain, one after the other.
+
+    Every stage is a run of its own in `out`. The first trains from scratch, each later one
+    fine-tunes from the best checkpoint of the one before. A folder ``00001-chain`` beside them
+    keeps the record that `resume_chain` goes on from.
+
+    Parameters
+    ----------
+    config, *layers
+        See `galgen.stages.plan`.
+    out, say, console
+        As `galgen.train.train`.
+
+    Raises
+    ------
+    UserError
+        If the data, a configuration or the folder cannot be used, with the stage's name.
+    """
+    stages = plan(config, *layers)
+    folder = Path(out) / "chain"
+    if is_first():
+        folder = new_folder(Path(out), "chain")
+    record = _Record(folder, stages)
+    record.write()
+    return _run(record, say or (lambda line: None), console)
+
+
+def resume_chain(
+    folder: str | Path, *, say: Say | None = None, console: Console | None = None
+) -> ChainOutcome:
+    """Go on with a chain: what has finished stays, what was interrupted is gone on with.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds no record of a chain.
+    """
+    record = _read(Path(folder))
+    make_folder(record.folder)
+    return _run(record, say or (lambda line: None), console)
+
+
+def standing(folder: str | Path) -> list[str]:
+    """How far a chain has come, a sentence for each stage."""
+    record = _read(Path(folder))
+    lines = []
+    for stage in record.stages:
+        known = record.run_of(stage.name)
+        if known is None:
+            lines.append(f"{stage.name}: would begin")
+        elif known[1].get("reason") in _ENDED:
+            lines.append(f"{stage.name}: done at {known[1]['images']:,} images, {known[0]}")
+        else:
+            lines.append(f"{stage.name}: would go on with {known[0]}")
+    return lines
+
+
+def _read(folder: Path) -> _Record:
+    if not (folder / RECORD).is_file():
+        raise CheckpointError(f"{folder} holds no {RECORD}: give the folder of a chain.")
+    content = load_yaml(folder / RECORD)
+    stages = plan({"chain": content.get("chain")})
+    return _Record(folder, stages, dict(content.get("runs") or {}))
+
+
+def _run(record: _Record, say: Say, console: Console | None) -> ChainOutcome:
+    outcomes: list[StageOutcome] = []
+    for number, stage in enumerate(record.stages, 1):
+        say(f"stage {number} of {len(record.stages)}: {stage.name}")
+        before = outcomes[-1].checkpoint if outcomes else None
+        with named(stage):
+            outcome = _stage(stage, before, record, say, console)
+        outcomes.append(outcome)
+        if outcome.reason not in _ENDED:
+            break
+        record.note(stage.name, outcome.run, images=outcome.images, reason=outcome.reason)
+    return ChainOutcome(record.folder, _reason(outcomes), tuple(outcomes))
+
+
+def _reason(outcomes: Sequence[StageOutcome]) -> str:
+    return "finished" if outcomes[-1].reason in _ENDED else outcomes[-1].reason
+
+
+def _stage(
+    stage: Stage, before: Path | None, record: _Record, say: Say, console: Console | None
+) -> StageOutcome:
+    known = record.run_of(stage.name)
+    if known is not None:
+        run, entry = known
+        if entry.get("reason") in _ENDED:
+            say(f"{run} is there already")
+            return _left(stage, run, int(entry["images"]), str(entry["reason"]))
+        outcome = resume(run, say=say, console=console)
+    else:
+        outcome = _start(stage, before, record, say, console)
+    run = _of_the_first(outcome.run)
+    return _left(stage, run, outcome.images, outcome.reason)
+
+
+def _start(
+    stage: Stage, before: Path | None, record: _Record, say: Say, console: Console | None
+) -> Outcome:
+    """Begin a stage in a run folder of its own, which the record notes at once."""
+    callbacks: list[Any] = []
+    if before is None:
+        config = prepare(stage.settings)
+        data = make_data(config)
+        model = make_model(config, data)
+    else:
+        source = checkpoint.load(before)
+        config = prepare_tuning(source, stage.source, stage.settings)
+        data, model, callbacks = begin(source, config, say)
+    return start(
+        config,
+        data,
+        model,
+        out=record.folder.parent,
+        say=say,
+        console=console,
+        callbacks=callbacks,
+        opened=lambda run: record.note(stage.name, run),
+    )
+
+
+def _of_the_first(run: Path) -> Path:
+    """The run folder that the first process made, on every process."""
+    if world()[1] == 1:
+        return run
+    told = [str(run)]
+    dist.broadcast_object_list(told, src=0)
+    return Path(told[0])
+
+
+def _left(stage: Stage, run: Path, images: int, reason: str) -> StageOutcome:
+    found = checkpoint_in(run)
+    if found is None:
+        raise CheckpointError(f"{run} holds no checkpoint, so the next stage cannot begin.")
+    source = str(load_yaml(run / "config.yaml")["data"]["source"])
+    return StageOutcome(stage.name, source, run, found, images, reason, *_best(run))
+
+
+def _best(run: Path) -> tuple[float | None, float | None, int | None]:
+    """Frechet distance, colour-magnitude ratio and images where the distance was lowest."""
+    path = run / "metrics.csv"
+    if not path.is_file():
+        return None, None, None
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("frechet")]
+    if not rows:
+        return None, None, None
+    best = min(rows, key=lambda row: float(row["frechet"]))
+    ratio = best.get("colour_magnitude_ratio")
+    return float(best["frechet"]), float(ratio) if ratio else None, int(best["images"])

@@ -1,0 +1,170 @@
+"""The stages of a chain of trainings, read from its configuration and checked."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from galgen.config import RunConfig, merge
+from galgen.data.folder import BUILT_IN
+from galgen.errors import ConfigError, DataError, UserError
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of a chain.
+
+    Attributes
+    ----------
+    name
+        What it is called.
+    settings
+        Its configuration, nested, as far as it was given.
+    first
+        True for the stage that trains from scratch.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    first: bool
+
+    @property
+    def source(self) -> str | None:
+        """Its data, as they were named; None for those of the stage before."""
+        source = (self.settings.get("data") or {}).get("source")
+        return None if source is None else str(source)
+
+    def build(self) -> RunConfig:
+        """The configuration as far as it is known before the stage before has run."""
+        known = {} if self.first else {"finetune.checkpoint": "the stage before"}
+        return RunConfig.build(self.settings, known)
+
+
+def plan(config: Mapping[str, Any], *layers: Mapping[str, Any]) -> list[Stage]:
+    """The stages of a chain.
+
+    Parameters
+    ----------
+    config
+        Has a list ``chain`` of stages, each a mapping with ``name`` and the sections of a
+        configuration. Sections beside the list hold for all stages; what they say under
+        ``finetune`` does not concern the first.
+    *layers
+        Further settings, later ones win. A key that begins with a stage's name
+        (``real.data.source``) is for that stage, others are for all.
+
+    Raises
+    ------
+    ConfigError
+        For unknown keys and wrong values, with the stage's name.
+    """
+    if "runs" in config:
+        raise ConfigError(
+            "this is the record of a chain that was begun: go on with it by "
+            "galgen train FOLDER --resume."
+        )
+    listed = config["chain"]
+    if not isinstance(listed, list) or not all(isinstance(stage, dict) for stage in listed):
+        raise ConfigError("chain: give a list of stages, each with a name and its own settings.")
+    names = [str(stage.get("name", "")) for stage in listed]
+    _check_names(names)
+    shared = {key: value for key, value in config.items() if key != "chain"}
+    for layer in (shared, *layers):
+        _check_keys(layer, names)
+    if any("source" in merge(_rest(layer, names)).get("data", {}) for layer in layers):
+        raise ConfigError(
+            "a chain has data for each stage: leave DATA out, or name it by "
+            f"--set {names[-1]}.data.source=FOLDER."
+        )
+    stages = []
+    for number, (name, own) in enumerate(zip(names, listed, strict=True)):
+        mine = {key: value for key, value in own.items() if key != "name"}
+        over = [part for layer in layers for part in (_rest(layer, names), _of(layer, name))]
+        settings = merge(shared, mine, *over)
+        if number == 0:
+            if "finetune" in merge(mine, *(_of(layer, name) for layer in layers)):
+                raise ConfigError(f"stage {name}: the first trains from scratch, without finetune.")
+            settings.pop("finetune", None)
+        stages.append(Stage(name, settings, first=number == 0))
+    _check(stages)
+    return stages
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        raise ConfigError("chain: give at least one stage.")
+    for name in names:
+        if not _NAME.fullmatch(name) or name in RunConfig.model_fields:
+            raise ConfigError(
+                f"chain: a stage cannot be called {name!r}: give each a name of letters, digits "
+                "and dashes that is no section of a configuration."
+            )
+        if names.count(name) > 1:
+            raise ConfigError(f"chain: two stages are called {name}: give each its own name.")
+
+
+def _check_keys(layer: Mapping[str, Any], names: Sequence[str]) -> None:
+    for key, value in layer.items():
+        head = str(key).split(".")[0]
+        if key in names and not isinstance(value, Mapping):
+            raise ConfigError(f"{key}: say which setting, for example {key}.train.images=20k.")
+        known = [*RunConfig.model_fields, *names]
+        if head not in known:
+            near = difflib.get_close_matches(head, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the stages are {', '.join(names)}."
+            raise ConfigError(f"{head} is neither a section nor a stage of the chain: {hint}")
+
+
+def _of(layer: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a layer says to one stage."""
+    own: dict[str, Any] = {}
+    for key, value in layer.items():
+        head, _, rest = str(key).partition(".")
+        if head == name:
+            own = merge(own, {rest: value} if rest else value)
+    return own
+
+
+def _rest(layer: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """What a layer says to all stages."""
+    return {key: value for key, value in layer.items() if str(key).split(".")[0] not in names}
+
+
+@contextmanager
+def named(stage: Stage) -> Iterator[None]:
+    """Errors say which stage they are of."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f"stage {stage.name}: {error}") from error
+
+
+def _check(stages: Sequence[Stage]) -> None:
+    """Find what would only show hours later."""
+    sizes: dict[int, str] = {}
+    first = ""
+    for stage in stages:
+        with named(stage):
+            config = stage.build()
+            first = first or config.model.name
+            if "name" in stage.settings.get("model", {}) and config.model.name != first:
+                raise ConfigError(
+                    f"--model {config.model.name} is not the {first} that the chain begins with."
+                )
+            if config.data.size is not None:
+                sizes.setdefault(config.data.size, stage.name)
+            if stage.source not in (None, *BUILT_IN) and not Path(str(stage.source)).exists():
+                raise DataError(
+                    f"{stage.source} does not exist: name its folder by "
+                    f"--set {stage.name}.data.source=FOLDER."
+                )
+    if len(sizes) > 1:
+        told = ", ".join(f"{size} px in {name}" for size, name in sizes.items())
+        raise ConfigError(f"a chain keeps the size of its images, not {told}: choose one.")
