@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -21,10 +22,30 @@ if TYPE_CHECKING:
     from galgen.stretch import Stretch
     from galgen.training.ema import GeneratorEMA
 
-__all__ = ["CHUNK", "KERNELS", "SamplingModule", "draw_labels", "generate"]
+__all__ = ["CHUNK", "KERNELS", "Look", "SamplingModule", "draw_labels", "generate"]
 
 #: Where a generator's state keeps the PSF that it ends in.
 KERNELS = "end.psf.kernels"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How samples look, whichever they are.
+
+    Attributes
+    ----------
+    truncation
+        Towards the mean galaxy: 1 for none, 0 for the mean itself.
+    psf
+        Another PSF than the one that the generator was trained with, as in
+        `galgen.io.psf.read_psf`; ``none`` leaves it out.
+    noise
+        False leaves the grain out, the noise of sky and photons.
+    """
+
+    truncation: float = 1.0
+    psf: str | None = None
+    noise: bool = True
 
 
 def draw_labels(seed: int, indices: Sequence[int], counts: Sequence[int]) -> Tensor:
@@ -133,56 +154,38 @@ class SamplingModule(L.LightningModule):
 
     # -- samples -------------------------------------------------------------------------
 
-    def renderer(
-        self,
-        seed: int = 0,
-        *,
-        truncation: float = 1.0,
-        psf: str | None = None,
-        noise: bool = True,
-    ) -> Renderer:
+    def renderer(self, seed: int = 0, look: Look | None = None) -> Renderer:
         """What draws samples of a seed from the averaged generator, in flux.
-
-        Parameters
-        ----------
-        seed
-            Decides the galaxies.
-        truncation
-            Towards the mean galaxy: 1 for none, 0 for the mean itself.
-        psf
-            Another PSF than the one that the generator was trained with, as in
-            `galgen.io.psf.read_psf`; ``none`` leaves it out.
-        noise
-            False leaves the grain out, the noise of sky and photons.
 
         Raises
         ------
         ConfigError
             If the pair has no truncation, PSF or grain to change.
         """
+        look = look or Look()
         network = self.average.network.to(self.device).eval()
-        if psf is not None and not ends_in_psf(network):
+        if look.psf is not None and not ends_in_psf(network):
             raise ConfigError(
                 "--psf: this model was trained without a PSF layer, so its galaxies carry the "
                 "data's own PSF; leave it out, or train one with model.options.psf."
             )
         end = getattr(network, "end", None)
-        if not noise and (not isinstance(end, End) or end.grain is None):
+        if not look.noise and (not isinstance(end, End) or end.grain is None):
             raise ConfigError(
                 "--no-noise: this model has no noise of its own to leave out (model.options.grain)."
             )
-        if psf is not None or not noise:
+        if look != Look(truncation=look.truncation):
             network = copy.deepcopy(network)
             assert isinstance(network.end, End)
-            network.end.quiet = not noise
-        if psf is not None:
-            chosen = read_psf(psf, self.spec, "--psf")
+            network.end.quiet = not look.noise
+        if look.psf is not None:
+            chosen = read_psf(look.psf, self.spec, "--psf")
             kernels = None if chosen is None else torch.from_numpy(chosen.kernels)
             network.end.set_kernels(kernels)  # type: ignore[union-attr, operator]
         finish: Callable[[Tensor], Tensor] | None = None
         if self.stretch is not None:
             finish = self.stretch.inverse
-        return Renderer(network, seed, truncation, finish)
+        return Renderer(network, seed, look.truncation, finish)
 
     def sample_chunks(
         self, indices: Sequence[int], *, seed: int = 0, label: str | None = None, **look: Any
@@ -197,10 +200,10 @@ class SamplingModule(L.LightningModule):
         indices, seed, label
             Which galaxies.
         look
-            ``truncation``, ``psf`` and ``noise`` as in `renderer`.
+            ``truncation``, ``psf`` and ``noise`` as in `Look`.
         """
         labels = self.sample_labels(indices, seed, label)
-        return self.renderer(seed, **look).stream(indices, labels)
+        return self.renderer(seed, Look(**look)).stream(indices, labels)
 
     def sample(
         self, n: int, *, seed: int = 0, start: int = 0, label: str | None = None, **look: Any
@@ -212,7 +215,7 @@ class SamplingModule(L.LightningModule):
         n, seed, start, label
             Which galaxies.
         look
-            ``truncation``, ``psf`` and ``noise`` as in `renderer`.
+            ``truncation``, ``psf`` and ``noise`` as in `Look`.
 
         Returns
         -------

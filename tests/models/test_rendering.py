@@ -1,0 +1,130 @@
+"""Codes and images of samples: truncation by hand, and rows that keep their bits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from galgen.errors import ConfigError
+from galgen.models.registry import find
+from galgen.models.rendering import CHUNK, Renderer
+from galgen.nn.style import CENTRE_LATENTS, StyleGenerator
+from galgen.randomness import generator as keyed
+
+PICKED = [3, 70, 40, 35]
+
+
+def network(pair: str, classes: int = 0) -> nn.Module:
+    torch.manual_seed(2)
+    names = [f"class {k}" for k in range(classes)]
+    options = {"latent": 6} if pair == "dcgan" else {"latent": 6, "width": 4, "max_width": 8}
+    made = find(pair).load()(16, 2, classes=names, **options).average.network
+    for parameter in made.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return made.eval()
+
+
+def latents(indices: list[int], length: int = 6) -> Tensor:
+    return torch.stack([torch.randn(length, generator=keyed(1, "sample", i)) for i in indices])
+
+
+def images(renderer: Renderer, indices: list[int], labels: Tensor | None = None) -> Tensor:
+    found: dict[int, Tensor] = {}
+    for numbers, part in renderer.stream(indices, labels):
+        found |= dict(zip(numbers, part, strict=True))
+    return torch.stack([found[i] for i in indices])
+
+
+@pytest.mark.parametrize("classes", [0, 2])
+def test_styles_are_truncated_towards_the_mean_style(classes: int) -> None:
+    made = network("stylegan2", classes)
+    assert isinstance(made, StyleGenerator)
+    labels = torch.tensor([1, 0, 1, 1]) if classes else None
+    with torch.no_grad():
+        w = made.map(latents(PICKED), labels)
+        z = torch.randn(CENTRE_LATENTS, 6, generator=keyed(0, "centre"))
+        kinds = torch.zeros(4, dtype=torch.long) if labels is None else labels
+        mean = torch.stack([
+            made.map(z, None if labels is None else kind.expand(len(z))).mean(dim=0)
+            for kind in kinds
+        ])  # fmt: skip
+    assert mean[0].allclose(mean[1]) == (not classes)
+    for psi in (0.0, 0.4, 1.0, 1.3):
+        codes = Renderer(made, 1, psi).codes(PICKED, labels)
+        assert codes.shape == (4, made.style_layers, 6)
+        want = mean + psi * (w - mean)
+        assert torch.allclose(codes, want[:, None].expand_as(codes), atol=1e-5)
+
+
+@pytest.mark.parametrize("pair", ["dcgan", "r3gan"])
+def test_latents_without_styles_are_shortened(pair: str) -> None:
+    made = network(pair)
+    for psi in (0.0, 0.7, 1.0):
+        codes = Renderer(made, 1, psi).codes(PICKED)
+        assert torch.allclose(codes, psi * latents(PICKED), atol=1e-6)
+
+
+@pytest.mark.parametrize("pair", ["dcgan", "stylegan2", "progan"])
+def test_no_truncation_is_no_truncation_bit_for_bit(pair: str) -> None:
+    made = network(pair)
+    plain = images(Renderer(made, 1), PICKED)
+    assert torch.equal(images(Renderer(made, 1, 1.0), PICKED), plain)
+    noise = [torch.zeros(4, *shape) for shape in made.noise_shapes]
+    for row, index in enumerate(PICKED):
+        stream = keyed(1, "sample", index)
+        torch.randn(6, generator=stream)
+        flat = torch.randn(sum(part[0].numel() for part in noise), generator=stream)
+        for part, values in zip(noise, flat.split([p[0].numel() for p in noise]), strict=True):
+            part[row] = values.view_as(part[row])
+    with torch.no_grad():
+        assert torch.allclose(made(latents(PICKED), None, noise), plain, atol=1e-5)
+
+
+def test_the_mean_galaxy_differs_by_noise_alone() -> None:
+    made = network("stylegan2")
+    renderer = Renderer(made, 1, 0.0)
+    shown = images(renderer, [3, 4])
+    assert not torch.equal(shown[0], shown[1])
+    codes = renderer.codes([3, 4])
+    assert torch.equal(codes[0], codes[1])
+    quiet = renderer.images(codes, None, [3, 3], [3, None])
+    assert torch.allclose(quiet[0], quiet[1], atol=1e-6)
+    assert torch.equal(quiet[0], shown[0])
+
+
+@pytest.mark.parametrize("psi", [-0.1, float("nan"), float("inf")])
+def test_no_such_truncation(psi: float) -> None:
+    with pytest.raises(ConfigError, match="--truncation"):
+        Renderer(network("dcgan"), 1, psi)
+
+
+def test_latents_on_a_sphere_are_not_truncated() -> None:
+    made = network("progan")
+    assert Renderer(made, 1, 1.0).codes([0]).shape == (1, 6)
+    with pytest.raises(ConfigError, match=r"--truncation 0.7: only the direction"):
+        Renderer(made, 1, 0.7)
+
+
+@pytest.mark.parametrize("pair", ["dcgan", "stylegan2"])
+def test_images_in_the_rows_asked_for_are_the_samples(pair: str) -> None:
+    """Also where many ask for one row, and others fill the gaps."""
+    made = network(pair)
+    renderer = Renderer(made, 1)
+    numbers = [5, 37, 5, 69, 8, *range(100, 140)]
+    rows = [n % CHUNK if place < 5 else None for place, n in enumerate(numbers)]
+    got = renderer.images(renderer.codes(numbers), None, numbers, rows)
+    want = images(renderer, sorted(set(numbers)))
+    want = want[[sorted(set(numbers)).index(n) for n in numbers]]
+    assert torch.equal(got[:5], want[:5])
+    assert torch.allclose(got, want, atol=1e-5)
+
+
+def test_labels_and_the_last_step_reach_each_image() -> None:
+    made = network("dcgan", classes=2)
+    labels = torch.tensor([0, 1, 1, 0])
+    plain = images(Renderer(made, 1), PICKED, labels)
+    assert not torch.equal(images(Renderer(made, 1), PICKED, 1 - labels)[0], plain[0])
+    twice = Renderer(made, 1, finish=lambda x: 2 * x)
+    got = twice.images(twice.codes(PICKED, labels), labels, PICKED, [i % CHUNK for i in PICKED])
+    assert torch.equal(got, 2 * plain)
