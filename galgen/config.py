@@ -35,6 +35,12 @@ OPTIONS = {
     "sample.n": "-n",
     "sample.start": "--start",
     "sample.label": "--label",
+    "sample.truncation": "--truncation",
+    "sample.psf": "--psf",
+    "sample.mix": "--mix",
+    "sample.mix_layer": "--mix-layer",
+    "sample.interpolate": "--interpolate",
+    "sample.frames": "--frames",
     "sample.cube": "--cube",
     "sample.batch": "--batch",
     "evaluate.n": "-n",
@@ -194,11 +200,32 @@ class SampleConfig(Section):
     n: int = Field(16, description="galaxies")
     start: int = Field(0, ge=0, description="number of the first galaxy")
     label: str | None = Field(None, description="class; None for the training set's mix")
+    truncation: float = Field(1.0, description="1 for none, 0 for the mean galaxy")
+    psf: str | None = Field(None, description="in place of the model's own, or 'none'")
+    noise: bool = Field(True, description="with the noise of sky and photons")
+    mix: str | None = Field(None, description="samples whose styles to mix, ROWS or ROWS:COLUMNS")
+    mix_layer: int | None = Field(None, description="style layers from the row; None for half")
+    interpolate: str | None = Field(None, description="samples to go through")
+    frames: int = Field(16, description="pictures from one of them to the next")
     formats: tuple[Literal["fits", "png", "jpg"], ...] = Field(
         (), description="none for FITS of fluxes and PNG of pictures"
     )
     cube: bool = Field(False, description="one (band, y, x) image rather than one a band")
     batch: int = Field(64, ge=1, description="galaxies in memory at a time")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_typed(cls, values: Any) -> Any:
+        """Numbers and lists of them, which YAML makes of what is a text on the command line."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        for name in ("psf", "mix", "interpolate"):
+            value = values.get(name)
+            parts = value if isinstance(value, list | tuple) else [value]
+            if value is not None and all(type(part) in (int, float) for part in parts):
+                values[name] = ",".join(map(str, parts))
+        return values
 
 
 class EvaluateConfig(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from galgen.checkpoint import TrainedModel
 from galgen.errors import ConfigError, OutputError
 from galgen.io.atomic import replacing
 from galgen.io.header import write_galaxy
+from galgen.io.psf import read_psf
 from galgen.io.raster import write_raster
+from galgen.models.sampling import Look, ends_in_psf
 from galgen.report.pictures import composite, grid_png
 from galgen.runs import make_folder
 from galgen.stretch import Stretch
@@ -62,6 +64,9 @@ def sample(
     seed: int = 0,
     start: int = 0,
     label: str | None = None,
+    truncation: float = 1.0,
+    psf: str | None = None,
+    noise: bool = True,
     formats: Sequence[str] | None = None,
     cube: bool = False,
     out: str | Path | None = None,
@@ -80,6 +85,13 @@ def sample(
         Which galaxies. Galaxy *i* of a seed is the same whatever `n`, `start`, and `batch`.
     label
         Class of all galaxies, for a model with classes; None for the training set's mix.
+    truncation
+        Towards the mean galaxy: 1 for none, 0 for the mean itself.
+    psf
+        Another PSF than that of the layer that the model was trained with, as in
+        `galgen.io.psf.read_psf`; ``none`` for galaxies without one.
+    noise
+        False leaves the grain out, the noise of sky and photons.
     formats
         Of ``fits``, ``png`` and ``jpg``; None for FITS from a photometric model and PNG from
         one that was trained on pictures.
@@ -97,7 +109,7 @@ def sample(
     Raises
     ------
     ConfigError
-        If `n`, `label` or `formats` cannot be met.
+        If `n`, `label`, `formats` or what was asked of their looks cannot be met.
     OutputError
         If `out` holds files already, or cannot be written.
     """
@@ -108,32 +120,34 @@ def sample(
     if batch < 1:
         raise ConfigError(f"--batch {batch}: use at least 1.")
     model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
-    kinds = tuple(formats or (("png",) if model.spec.display else ("fits",)))
-    for kind in kinds:
-        if kind not in FORMATS:
-            raise ConfigError(f"format {kind} is not known: choose of {', '.join(FORMATS)}.")
+    kinds = known_formats(formats) or (("png",) if model.spec.display else ("fits",))
     indices = range(start, start + n)
     labels = model.module.sample_labels(indices, seed, label)
     names = [file_stem(i) for i in indices]
-    provenance = _provenance(model, seed)
-    folder = _folder(out)
+    look = Look(truncation, psf, noise)
     model.to(device or find_accelerator())
+    writer = Writer(model, seed, kinds, cube, look)
+    chunks = model.module.renderer(seed, look).stream(indices, labels)
+    folder = open_folder(out)
 
     kept: list[Tensor] = []
     done = 0
-    for members, flux in _pieces(model, indices, seed, label, batch):
+    for members, flux in _pieces(chunks, batch):
         for index, galaxy in zip(members, flux, strict=True):
             name = None if labels is None else model.classes[int(labels[index - start])]
-            _write(folder, index, galaxy, model, kinds, cube, {**provenance, "label": name})
+            writer.write(folder / file_stem(index), galaxy, index=index, label=name)
             if len(kept) < OVERVIEW:
                 kept.append(galaxy)
         done += len(members)
         if progress is not None:
             progress(len(members))
-    table = _catalogue(model, names, indices, seed, labels, kinds[0])
-    catalogue = folder / CATALOGUE
-    with replacing(catalogue) as path:
-        table.write(path, format="fits", overwrite=True)
+    columns: dict[str, Any] = {
+        "file": [f"{name}.{kinds[0]}" for name in names],
+        "sample": np.asarray(indices, dtype=np.int64),
+    }
+    if labels is not None:
+        columns["label"] = [model.classes[int(k)] for k in labels]
+    catalogue = writer.catalogue(folder, columns)
     picture = folder / "overview.png"
     grid_png(
         torch.stack(kept), model.spec, picture, columns=OVERVIEW_COLUMNS, stretch=model.stretch
@@ -147,7 +161,8 @@ def file_stem(index: int) -> str:
     return f"galaxy_{index:06d}"
 
 
-def _folder(out: str | Path | None) -> Path:
+def open_folder(out: str | Path | None) -> Path:
+    """The folder to write to, made and empty: by default the next ``samples-00001``."""
     if out is None:
         number = 1
         while (folder := Path(f"samples-{number:05d}")).exists():
@@ -164,13 +179,21 @@ def _folder(out: str | Path | None) -> Path:
     return make_folder(folder)
 
 
+def known_formats(formats: Sequence[str] | None) -> tuple[str, ...]:
+    """The formats as they are, checked."""
+    for kind in formats or ():
+        if kind not in FORMATS:
+            raise ConfigError(f"format {kind} is not known: choose of {', '.join(FORMATS)}.")
+    return tuple(formats or ())
+
+
 def _pieces(
-    model: TrainedModel, indices: range, seed: int, label: str | None, batch: int
+    chunks: Iterator[tuple[list[int], Tensor]], batch: int
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Samples in pieces of at least `batch`, a whole number of chunks."""
     members: list[int] = []
     parts: list[Tensor] = []
-    for some, flux in model.sample_chunks(indices, seed=seed, label=label):
+    for some, flux in chunks:
         members += some
         parts.append(flux)
         if len(members) >= batch:
@@ -180,34 +203,82 @@ def _pieces(
         yield members, torch.cat(parts)
 
 
-def _provenance(model: TrainedModel, seed: int) -> dict[str, Any]:
-    return {
-        "seed": seed,
-        "truncation": 1.0,
-        "model": model.name,
-        "checkpoint": model.digest,
-        "images": model.images,
-        "version": galgen.__version__,
-        "stretch": model.stretch.state(),
-    }
+class Writer:
+    """Writes galaxies of a model to files that say where they come from.
 
+    Parameters
+    ----------
+    model
+        That drew them.
+    seed
+        Of the samples.
+    kinds
+        Of `FORMATS`.
+    cube
+        One (band, y, x) HDU rather than one per band.
+    look
+        How they were drawn.
+    """
 
-def _write(
-    folder: Path,
-    index: int,
-    galaxy: Tensor,
-    model: TrainedModel,
-    kinds: Sequence[str],
-    cube: bool,
-    provenance: dict[str, Any],
-) -> None:
-    path = folder / file_stem(index)
-    for kind in kinds:
-        if kind == "fits":
-            facts = {**provenance, "index": index}
-            write_galaxy(path.with_suffix(".fits"), galaxy.numpy(), model.spec, facts, cube=cube)
-        else:
-            write_raster(path.with_suffix(f".{kind}"), picture(galaxy, model.spec, model.stretch))
+    def __init__(
+        self,
+        model: TrainedModel,
+        seed: int,
+        kinds: Sequence[str],
+        cube: bool = False,
+        look: Look | None = None,
+    ) -> None:
+        self.model, self.seed, self.kinds, self.cube = model, seed, tuple(kinds), cube
+        self.stretch, self.spec = model.stretch, model.spec
+        look = look or Look()
+        layered = ends_in_psf(model.module.average.network)
+        psf = model.module.options["psf"] if layered else None
+        if layered and look.psf is not None:
+            psf, other = look.psf, read_psf(look.psf, model.spec, "--psf")
+            self.spec = model.spec.replace(psf_fwhm=None if other is None else other.fwhm)
+        if isinstance(psf, list):
+            psf = ",".join(map(str, psf))
+        self.provenance: dict[str, Any] = {
+            "seed": seed,
+            "truncation": float(look.truncation),
+            "psf": None if psf is None else str(psf),
+            "grain": None if look.noise else False,
+            "model": model.name,
+            "checkpoint": model.digest,
+            "images": model.images,
+            "version": galgen.__version__,
+            "stretch": self.stretch.state(),
+        }
+
+    def write(self, path: Path, galaxy: Tensor, **facts: Any) -> None:
+        """One galaxy (C, H, W) in flux, to `path` with the ending of each kind."""
+        for kind in self.kinds:
+            if kind == "fits":
+                where = path.with_suffix(".fits")
+                provenance = {**self.provenance, **facts}
+                write_galaxy(where, galaxy.numpy(), self.spec, provenance, cube=self.cube)
+            else:
+                shown = picture(galaxy, self.spec, self.stretch)
+                write_raster(path.with_suffix(f".{kind}"), shown)
+
+    def catalogue(self, folder: Path, columns: Mapping[str, Any]) -> Path:
+        """The table of the files, with the seed in each row and the model in its header."""
+        from astropy.table import Table
+
+        table = Table(dict(columns))
+        table.add_column(np.full(len(table), self.seed, dtype=np.int64), name="seed", index=1)
+        table.meta.update(
+            {
+                "MODEL": self.model.name,
+                "CKPTHASH": self.model.digest,
+                "GALGENV": galgen.__version__,
+                "TRUNC": self.provenance["truncation"],
+            }
+        )
+        path = folder / CATALOGUE
+        with replacing(path) as temporary:
+            table.write(temporary, format="fits", overwrite=True)
+        return path
 
 
 def picture(galaxy: Tensor, spec: ImageSpec, stretch: Stretch) -> np.ndarray:
@@ -220,25 +291,3 @@ def picture(galaxy: Tensor, spec: ImageSpec, stretch: Stretch) -> np.ndarray:
         return galaxy.clamp(0, 255).numpy()
     shown = composite(galaxy[None], spec, stretch)[0]
     return np.moveaxis(shown, -1, 0).astype(np.float32)
-
-
-def _catalogue(
-    model: TrainedModel,
-    names: Sequence[str],
-    indices: range,
-    seed: int,
-    labels: Tensor | None,
-    kind: str,
-) -> Any:
-    from astropy.table import Table
-
-    table = Table()
-    table["file"] = [f"{name}.{kind}" for name in names]
-    table["seed"] = np.full(len(names), seed, dtype=np.int64)
-    table["sample"] = np.asarray(indices, dtype=np.int64)
-    if labels is not None:
-        table["label"] = [model.classes[int(k)] for k in labels]
-    table.meta.update(
-        {"MODEL": model.name, "CKPTHASH": model.digest, "GALGENV": galgen.__version__}
-    )
-    return table

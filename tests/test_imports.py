@@ -27,7 +27,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("callbacks",),
     ("checkpoint",),
-    ("train", "finetune", "transfer", "stages", "chain", "sample", "evaluate"),
+    ("train", "finetune", "transfer", "stages", "chain", "sample", "styles", "film", "evaluate"),
     ("studies",),
 )
 FLOOR = {part: number for number, parts in enumerate(HOUSE) for part in parts}

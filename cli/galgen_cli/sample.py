@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from galgen_cli import options
 from galgen_cli.console import Talk
+
+if TYPE_CHECKING:
+    from galgen.checkpoint import TrainedModel
+    from galgen.config import RunConfig
+
+LOOK, STYLES = "How they look", "New galaxies from old"
 
 
 def sample(
@@ -44,6 +50,63 @@ def sample(
         Path | None,
         typer.Option("--out", help="folder [./samples-00001, counted up]", show_default=False),
     ] = None,
+    truncation: Annotated[
+        float | None,
+        typer.Option(
+            "--truncation",
+            help="1 for none, 0 for the mean galaxy [1]",
+            rich_help_panel=LOOK,
+            show_default=False,
+        ),
+    ] = None,
+    psf: Annotated[
+        str | None,
+        typer.Option(
+            "--psf",
+            help="another PSF than the model's: arcsec, moffat:0.7, a FITS file, none",
+            rich_help_panel=LOOK,
+        ),
+    ] = None,
+    no_noise: Annotated[
+        bool,
+        typer.Option(
+            "--no-noise", help="without the noise of sky and photons", rich_help_panel=LOOK
+        ),
+    ] = False,
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            "--mix",
+            help="table of mixed styles: samples 12,77 or rows and columns 12,77:3,4,5",
+            rich_help_panel=STYLES,
+        ),
+    ] = None,
+    mix_layer: Annotated[
+        int | None,
+        typer.Option(
+            "--mix-layer",
+            help="style layers from the row [half]",
+            rich_help_panel=STYLES,
+            show_default=False,
+        ),
+    ] = None,
+    interpolate: Annotated[
+        str | None,
+        typer.Option(
+            "--interpolate",
+            help="film from sample to sample, 12,77,5, as strip and GIF",
+            rich_help_panel=STYLES,
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames",
+            help="pictures from one of them to the next [16]",
+            rich_help_panel=STYLES,
+            show_default=False,
+        ),
+    ] = None,
     seed: options.Seed = None,
     config: options.Config = None,
     settings: options.Set = None,
@@ -56,7 +119,6 @@ def sample(
     with talk.errors():
         from galgen import checkpoint
         from galgen.config import RunConfig
-        from galgen.sample import sample as draw
 
         formats = [name for name, on in (("fits", fits or cube), ("png", png), ("jpg", jpg)) if on]
         run = RunConfig.build(
@@ -66,46 +128,166 @@ def sample(
                 sample__n=n,
                 sample__start=start,
                 sample__label=label,
+                sample__truncation=truncation,
+                sample__psf=psf,
+                sample__noise=False if no_noise else None,
+                sample__mix=mix,
+                sample__mix_layer=mix_layer,
+                sample__interpolate=interpolate,
+                sample__frames=frames,
                 sample__formats=formats or None,
                 sample__cube=cube or None,
                 sample__batch=batch,
                 seed=seed,
             )
         )
-        wanted = run.sample
+        _agree(run, {"-n": n, "--start": start, "--frames": frames})
         model = checkpoint.load(source)
         spec = model.spec
         talk.say(
             f"model: {model.path} ({model.name}, {spec.size} px, {', '.join(spec.bands)}, "
             f"{model.images:,} images)"
         )
-        if dry_run:
-            where = out or "./samples-00001, counted up"
-            talk.say(f"would draw {wanted.n:,} galaxies of seed {run.seed} to {where}")
-            talk.result({"model": model.path, "seed": run.seed, **wanted.model_dump(mode="json")})
-            return
-        with talk.progress("sampling", wanted.n) as advance:
-            drawn = draw(
-                model,
-                wanted.n,
-                seed=run.seed,
-                start=wanted.start,
-                label=wanted.label,
-                formats=wanted.formats or None,
-                cube=wanted.cube,
-                out=out,
-                batch=wanted.batch,
-                progress=advance,
-            )
-        talk.say(f"wrote {drawn.count:,} galaxies to {drawn.folder} ({drawn.files[0]}, ...)")
-        talk.say(f"catalogue: {drawn.catalogue}")
-        talk.say(f"picture: {drawn.picture}")
-        talk.result(
-            {
-                "folder": drawn.folder,
-                "count": drawn.count,
-                "model": model.path,
-                "catalogue": drawn.catalogue,
-                "picture": drawn.picture,
-            }
+        draw = _mix if run.sample.mix else _interpolate if run.sample.interpolate else _galaxies
+        draw(talk, model, run, out, dry_run)
+
+
+def _agree(run: RunConfig, typed: dict[str, int | None]) -> None:
+    """Refuse options that have nothing to say beside the others."""
+    from galgen.errors import ConfigError
+
+    wanted = run.sample
+    if wanted.mix and wanted.interpolate:
+        raise ConfigError("--mix and --interpolate are two things: ask for one of them at a time.")
+    special = "--mix" if wanted.mix else "--interpolate" if wanted.interpolate else None
+    for option in ("-n", "--start"):
+        if special and typed[option] is not None:
+            raise ConfigError(f"{special} names its galaxies: leave {option} out.")
+    if wanted.mix_layer is not None and not wanted.mix:
+        raise ConfigError("--mix-layer belongs to --mix: name samples, for example --mix 12,77.")
+    if typed["--frames"] is not None and not wanted.interpolate:
+        raise ConfigError(
+            "--frames belongs to --interpolate: name samples, for example --interpolate 12,77."
         )
+
+
+def _galaxies(
+    talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, dry_run: bool
+) -> None:
+    from galgen.sample import sample as draw
+
+    wanted = run.sample
+    if dry_run:
+        _plan(talk, model, run, out, f"draw {wanted.n:,} galaxies of seed {run.seed}")
+        return
+    with talk.progress("sampling", wanted.n) as advance:
+        drawn = draw(
+            model,
+            wanted.n,
+            seed=run.seed,
+            start=wanted.start,
+            label=wanted.label,
+            truncation=wanted.truncation,
+            psf=wanted.psf,
+            noise=wanted.noise,
+            formats=wanted.formats or None,
+            cube=wanted.cube,
+            out=out,
+            batch=wanted.batch,
+            progress=advance,
+        )
+    talk.say(f"wrote {drawn.count:,} galaxies to {drawn.folder} ({drawn.files[0]}, ...)")
+    talk.say(f"catalogue: {drawn.catalogue}")
+    talk.say(f"picture: {drawn.picture}")
+    talk.result(
+        {
+            "folder": drawn.folder,
+            "count": drawn.count,
+            "model": model.path,
+            "catalogue": drawn.catalogue,
+            "picture": drawn.picture,
+        }
+    )
+
+
+def _mix(talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, dry_run: bool) -> None:
+    from galgen.styles import mix, mix_layer, parse_mix
+
+    rows, columns = parse_mix(run.sample.mix or "")
+    layer = mix_layer(model, run.sample.mix_layer)
+    if dry_run:
+        what = f"mix {len(rows)} x {len(columns)} galaxies of seed {run.seed} at layer {layer}"
+        _plan(talk, model, run, out, what)
+        return
+    mixed = mix(model, rows, columns, layer=layer, out=out, **_common(run))
+    _wrote(talk, len(mixed.files), mixed.folder, mixed.files)
+    talk.say(f"picture: {mixed.picture} (styles 1 to {layer} from the rows)")
+    talk.result(
+        {
+            "folder": mixed.folder,
+            "count": len(rows) * len(columns),
+            "model": model.path,
+            "picture": mixed.picture,
+            "rows": rows,
+            "columns": columns,
+            "layer": layer,
+            "files": mixed.files,
+        }
+    )
+
+
+def _interpolate(
+    talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, dry_run: bool
+) -> None:
+    from galgen.film import enough_frames, interpolate, parse_way
+
+    numbers = parse_way(run.sample.interpolate or "")
+    frames = enough_frames(run.sample.frames)
+    if dry_run:
+        what = f"go through {len(numbers)} galaxies of seed {run.seed} in {frames} frames each"
+        _plan(talk, model, run, out, what)
+        return
+    film = interpolate(model, numbers, frames, out=out, **_common(run))
+    _wrote(talk, len(film.files), film.folder, film.files)
+    talk.say(f"picture: {film.picture}")
+    talk.say(f"animation: {film.animation}")
+    talk.result(
+        {
+            "folder": film.folder,
+            "count": len(numbers) * frames,
+            "model": model.path,
+            "picture": film.picture,
+            "animation": film.animation,
+            "numbers": numbers,
+            "frames": frames,
+            "files": film.files,
+        }
+    )
+
+
+def _common(run: RunConfig) -> dict[str, Any]:
+    wanted = run.sample
+    return {
+        "seed": run.seed,
+        "label": wanted.label,
+        "formats": wanted.formats,
+        "cube": wanted.cube,
+        "truncation": wanted.truncation,
+        "psf": wanted.psf,
+        "noise": wanted.noise,
+    }
+
+
+def _wrote(talk: Talk, count: int, folder: Path, files: tuple[str, ...]) -> None:
+    if files:
+        talk.say(f"wrote {count:,} galaxies to {folder} ({files[0]}, ...)")
+
+
+def _plan(talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, what: str) -> None:
+    from galgen.models.sampling import Look
+
+    model.module.sample_labels([0], run.seed, run.sample.label)
+    wanted = run.sample
+    model.module.renderer(run.seed, Look(wanted.truncation, wanted.psf, wanted.noise))
+    talk.say(f"would {what} to {out or './samples-00001, counted up'}")
+    talk.result({"model": model.path, "seed": run.seed, **run.sample.model_dump(mode="json")})

@@ -22,12 +22,22 @@ from galgen.io.atomic import replacing
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-#: Provenance key -> (FITS keyword, comment). CKPTHASH is the SHA-256, too long for a comment.
+#: Provenance key -> (FITS keyword, comment). CKPTHASH is the SHA-256 and PSF what ``--psf`` takes,
+#: too long for a comment.
 CARDS: dict[str, tuple[str, str]] = {
     "seed": ("SEED", "random seed of the run that drew it"),
     "index": ("SAMPLE", "index of this galaxy under that seed"),
     "truncation": ("TRUNC", "truncation of the latent, 1 for none"),
+    "psf": ("PSF", ""),
+    "grain": ("GRAIN", "noise of sky and photons was added"),
     "label": ("LABEL", "class that was asked for"),
+    "mix_row": ("MIXROW", "sample of the first style layers"),
+    "mix_column": ("MIXCOL", "sample of the other style layers"),
+    "mix_layer": ("MIXLAYER", "how many layers come from MIXROW"),
+    "film_from": ("FILMFROM", "sample that the film comes from"),
+    "film_to": ("FILMTO", "sample that it goes to"),
+    "film_part": ("FILMPART", "part of the way, 0 to 1"),
+    "noise_of": ("NOISEOF", "sample whose noise it has"),
     "model": ("MODEL", "generator/critic pair"),
     "checkpoint": ("CKPTHASH", ""),
     "images": ("NIMAGES", "images shown to the critic in training"),
@@ -142,7 +152,7 @@ def _add_band_facts(
     if zero is not None:
         header[magnitude] = (zero, "AB magnitude of one unit of flux")
     if spec.psf_fwhm is not None:
-        header[width] = (spec.psf_fwhm[k], "arcsec, of the training images")
+        header[width] = (spec.psf_fwhm[k], "arcsec, of the PSF")
     if stretch is not None:
         for card, key in _BAND_FACTS:
             header[card + suffix] = float(stretch[key][k])

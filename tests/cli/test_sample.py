@@ -18,6 +18,7 @@ from galgen_cli.main import app
 from tiny import run
 
 RUN = "runs/00001-dcgan-sersic-16px"
+STYLED = "styled/00001-stylegan2-sersic-16px"
 
 
 def galgen(*arguments: str) -> Result:
@@ -26,9 +27,11 @@ def galgen(*arguments: str) -> Result:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one run in it."""
+    """A folder with one run in it, and beside it one of a pair with styles that ends in a PSF."""
     folder = tmp_path_factory.mktemp("place")
     run(folder / "runs", recipe__lr=0.01)
+    options = {"latent": 8, "width": 4, "max_width": 8, "psf": "auto"}
+    run(folder / "styled", model__name="stylegan2", model__options=options, train__images=16)
     return folder
 
 
@@ -88,6 +91,55 @@ def test_json_stands_alone_and_a_dry_run_writes_nothing() -> None:
     assert Path(result["folder"], "galaxy_000001.jpg").is_file()
 
 
+def test_looks() -> None:
+    source = checkpoint.load(STYLED)
+    looks = {
+        "truncated": (["--truncation", "0.5"], {"truncation": 0.5}),
+        "bare": (["--psf", "none", "--no-noise"], {"psf": "none", "noise": False}),
+        "typed": (["--psf", "0.9"], {"psf": "0.9"}),
+        "set": (["--set", "sample.psf=0.9"], {"psf": "0.9"}),
+        "listed": (["--set", "sample.psf=[0.9, 0.8, 0.7]"], {"psf": "0.9,0.8,0.7"}),
+    }
+    for name, (arguments, look) in looks.items():
+        result = galgen("sample", STYLED, "-n", "2", "--cube", *arguments, "--out", name)
+        assert result.exit_code == 0, result.output
+        want = source.sample(2, **look)[1].numpy()
+        assert np.array_equal(fits.getdata(f"{name}/galaxy_000001.fits"), want)
+
+
+def test_a_table_of_mixed_styles() -> None:
+    options = ["--mix", "12,77:3,4,5", "--mix-layer", "4", "--seed", "2"]
+    plan = galgen("sample", STYLED, *options, "--dry-run")
+    assert plan.exit_code == 0, plan.output
+    assert "would mix 2 x 3 galaxies of seed 2 at layer 4 to ./samples-00001" in plan.output
+    assert not Path("samples-00001").exists()
+    result = galgen("sample", STYLED, *options, "--fits", "--png")
+    assert result.exit_code == 0, result.output
+    assert "wrote 6 galaxies to samples-00001 (mix_000012_000003.fits, ...)" in result.output
+    assert "picture: samples-00001/mix.png (styles 1 to 4 from the rows)" in result.output
+    assert len(list(Path("samples-00001").glob("mix_*.png"))) == 6
+    assert fits.getheader("samples-00001/mix_000077_000005.fits")["MIXCOL"] == 5
+    told = json.loads(galgen("sample", STYLED, *options, "--json").stdout)
+    assert Path(told["picture"]).is_file()
+    assert (told["rows"], told["columns"], told["layer"]) == ([12, 77], [3, 4, 5], 4)
+    assert (told["count"], told["files"]) == (6, [])
+
+
+def test_a_film() -> None:
+    options = ["--interpolate", "12,77", "--frames", "3"]
+    plan = galgen("sample", *options, "--dry-run", "--json")
+    assert json.loads(plan.stdout)["interpolate"] == "12,77"
+    assert "would go through 2 galaxies of seed 0 in 3 frames each" in plan.stderr
+    assert not Path("samples-00001").exists()
+    result = galgen("sample", *options, "--out", "film", "--fits")
+    assert result.exit_code == 0, result.output
+    assert "animation: film/interpolation.gif" in result.output
+    assert len(list(Path("film").glob("frame_*.fits"))) == 6
+    told = json.loads(galgen("sample", STYLED, *options, "--json").stdout)
+    assert Path(told["animation"]).is_file()
+    assert (told["numbers"], told["frames"], told["count"]) == ([12, 77], 3, 6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -101,6 +153,30 @@ def test_json_stands_alone_and_a_dry_run_writes_nothing() -> None:
         (["other.ckpt"], "other.ckpt is a checkpoint of another kind"),
         (["bomb.ckpt"], "bomb.ckpt holds objects that would run code"),
         (["--out", "text.ckpt/below"], "give another folder to --out"),
+        (["--truncation", "-1"], "--truncation -1"),
+        (
+            ["--psf", "none"],
+            "trained without a PSF layer, so its galaxies carry the data's own PSF",
+        ),
+        ([STYLED, "--psf", "round"], "--psf round"),
+        ([STYLED, "--psf", "nowhere.fits"], "nowhere.fits does not exist"),
+        (["--mix", "1,2"], "dcgan has no styles to mix, train one that has (stylegan, stylegan2)"),
+        ([STYLED, "--mix", "1,x"], "--mix 1,x: give sample numbers"),
+        (
+            [STYLED, "--mix", "1,2", "--mix-layer", "6"],
+            "--mix-layer 6: this model has the layers 1",
+        ),
+        ([STYLED, "--mix", "1,2", "-n", "4"], "--mix names its galaxies: leave -n out"),
+        (["--interpolate", "1,2", "--start", "4"], "leave --start out"),
+        (["--mix", "1,2", "--interpolate", "1,2"], "--mix and --interpolate are two things"),
+        (["--mix-layer", "2"], "--mix-layer belongs to --mix"),
+        (["--frames", "2"], "--frames belongs to --interpolate"),
+        (["--interpolate", "1,2", "--frames", "1"], "--frames 1"),
+        (["--interpolate", "1"], "--interpolate 1: give two or more"),
+        (["--psf", "none", "--dry-run"], "trained without a PSF layer"),
+        (["--label", "edge", "--dry-run"], "trained without classes"),
+        (["--interpolate", "1,2", "--frames", "1", "--dry-run"], "--frames 1"),
+        ([STYLED, "--mix", "1,2", "--truncation", "-1", "--dry-run"], "--truncation -1"),
     ],
 )
 def test_mistakes_are_one_sentence(arguments: Sequence[str], words: str) -> None:

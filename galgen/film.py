@@ -1,0 +1,182 @@
+"""The way from sample to sample, as a strip of pictures and as an animation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from galgen import checkpoint
+from galgen.checkpoint import TrainedModel
+from galgen.errors import ConfigError
+from galgen.models.rendering import CHUNK
+from galgen.models.sampling import Look
+from galgen.report.pictures import composite
+from galgen.report.strips import table, write_gif, write_png
+from galgen.sample import open_folder
+from galgen.styles import Stage, parse_numbers
+
+
+@dataclass(frozen=True)
+class Film:
+    """The way from sample to sample and back to the first.
+
+    Attributes
+    ----------
+    folder
+        Where everything lies.
+    picture
+        A strip of all frames, one row from a sample to the next.
+    animation
+        The same as an animated GIF.
+    numbers
+        The samples it goes through.
+    frames
+        Frames from one to the next.
+    files
+        Names of the frames' files; empty unless formats were asked for.
+    """
+
+    folder: Path
+    picture: Path
+    animation: Path
+    numbers: tuple[int, ...]
+    frames: int
+    files: tuple[str, ...]
+
+
+def parse_way(text: str) -> tuple[int, ...]:
+    """Two or more sample numbers, ``12,77,5``.
+
+    Raises
+    ------
+    ConfigError
+        If the text has not that form.
+    """
+    sentence = f"--interpolate {text}: give two or more different sample numbers, as in 12,77,5."
+    numbers = parse_numbers(text, sentence)
+    if len(set(numbers)) < 2:
+        raise ConfigError(sentence)
+    return numbers
+
+
+def enough_frames(frames: int) -> int:
+    """The number of frames as it is.
+
+    Raises
+    ------
+    ConfigError
+        If it is below 2.
+    """
+    if frames < 2:
+        raise ConfigError(f"--frames {frames}: a film has at least 2 from one galaxy to the next.")
+    return frames
+
+
+def interpolate(
+    source: str | Path | TrainedModel | None,
+    numbers: Sequence[int],
+    frames: int = 16,
+    *,
+    seed: int = 0,
+    label: str | None = None,
+    formats: Sequence[str] = (),
+    cube: bool = False,
+    out: str | Path | None = None,
+    device: str | None = None,
+    **look: Any,
+) -> Film:
+    """The way from sample to sample and back to the first, as a strip and an animation.
+
+    Styles are joined by straight lines, latents of pairs without styles by great circles
+    (Shoemake 1985, SIGGRAPH 19, 245). The noise is that of the first sample throughout.
+
+    Parameters
+    ----------
+    source
+        As `galgen.sample.sample`.
+    numbers
+        Two or more samples.
+    frames
+        Frames from one to the next, the first of them the sample itself.
+    seed, label, formats, cube, out, device
+        As `galgen.sample.sample`; without formats no frame has a file of its own. By default each
+        sample keeps its own class, which pairs without styles cannot change on the way.
+    look
+        ``truncation``, ``psf`` and ``noise`` as in `galgen.models.sampling.Look`.
+
+    Raises
+    ------
+    ConfigError
+        If what was asked for cannot be met.
+    OutputError
+        If `out` holds files already, or cannot be written.
+    """
+    enough_frames(frames)
+    model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
+    numbers = tuple(numbers)
+    stage = Stage(model, seed, label, Look(**look), formats, cube, device)
+    labels = None if stage.renderer.has_styles else _one_label(stage, numbers)
+    keys = stage.codes(numbers)
+    between = _straight if stage.renderer.has_styles else great_circle
+    steps = [(place, frame / frames) for place in range(len(numbers)) for frame in range(frames)]
+    codes = [between(keys[p], keys[(p + 1) % len(keys)], part) for p, part in steps]
+    first = [numbers[0] % CHUNK if numbers[p] == numbers[0] and part == 0 else None
+             for p, part in steps]  # fmt: skip
+    flux = stage.renderer.images(
+        torch.stack(codes),
+        None if labels is None else labels.expand(len(steps)),
+        [numbers[0]] * len(steps),
+        first,
+    )
+    folder = open_folder(out)
+    shown = composite(flux, model.spec, model.stretch)
+    rows = shown.reshape(len(numbers), frames, *shown.shape[1:])
+    picture = write_png(table(rows, [str(n) for n in numbers]), folder / "interpolation.png")
+    animation = write_gif(shown, folder / "interpolation.gif")
+    facts = [
+        {
+            "film_from": numbers[p],
+            "film_to": numbers[(p + 1) % len(numbers)],
+            "film_part": part,
+            "noise_of": numbers[0],
+        }
+        for p, part in steps
+    ]
+    names = [f"frame_{k:06d}" for k in range(len(steps))]
+    files = stage.write(folder, flux, names, facts)
+    return Film(folder, picture, animation, numbers, frames, files)
+
+
+def _straight(a: Tensor, b: Tensor, part: float) -> Tensor:
+    return torch.lerp(a, b, part)
+
+
+def great_circle(a: Tensor, b: Tensor, part: float) -> Tensor:
+    r"""Spherical interpolation :math:`(\sin((1-t)\theta)\, a + \sin(t\theta)\, b) / \sin\theta`
+    with the angle :math:`\theta` between two vectors.
+    """
+    x, y = a.double(), b.double()
+    cosine = (x @ y / (x.norm() * y.norm()).clamp_min(1e-12)).clamp(-1, 1)
+    angle = torch.acos(cosine)
+    if part == 0 or float(angle.sin()) < 1e-6:
+        return torch.lerp(a, b, part)
+    weights = torch.sin((1 - part) * angle), torch.sin(part * angle)
+    return ((weights[0] * x + weights[1] * y) / angle.sin()).to(a)
+
+
+def _one_label(stage: Stage, numbers: Sequence[int]) -> Tensor | None:
+    """The class of all these samples, (1,), None for a model without classes."""
+    model = stage.model
+    labels = model.module.sample_labels(numbers, stage.seed, stage.label)
+    if labels is not None and len(labels.unique()) > 1:
+        names = [f"{n} {model.classes[int(k)]}" for n, k in zip(numbers, labels, strict=True)]
+        raise ConfigError(
+            f"--interpolate: a pair without styles keeps to one class, and these samples are "
+            f"{', '.join(names)}; choose one with --label."
+        )
+    return None if labels is None else labels[:1]
