@@ -137,6 +137,18 @@ def _rest(layer: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in layer.items() if str(key).split(".")[0] not in names}
 
 
+def require_data(source: str | None, option: str) -> None:
+    """Say that a folder is missing before hours are spent on what comes before it.
+
+    Raises
+    ------
+    DataError
+        With the option that names another.
+    """
+    if source not in (None, *BUILT_IN) and not Path(str(source)).exists():
+        raise DataError(f"{source} does not exist: name the folder by {option}.")
+
+
 @contextmanager
 def named(stage: Stage) -> Iterator[None]:
     """Errors say which stage they are of."""
@@ -160,11 +172,7 @@ def _check(stages: Sequence[Stage]) -> None:
                 )
             if config.data.size is not None:
                 sizes.setdefault(config.data.size, stage.name)
-            if stage.source not in (None, *BUILT_IN) and not Path(str(stage.source)).exists():
-                raise DataError(
-                    f"{stage.source} does not exist: name its folder by "
-                    f"--set {stage.name}.data.source=FOLDER."
-                )
+            require_data(stage.source, f"--set {stage.name}.data.source=FOLDER")
     if len(sizes) > 1:
         told = ", ".join(f"{size} px in {name}" for size, name in sizes.items())
         raise ConfigError(f"a chain keeps the size of its images, not {told}: choose one.")

@@ -17,7 +17,7 @@ from galgen_cli.main import app
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Examples of several runs, with tests of their own below.
-APART = {"chain"}
+APART = {"chain", "freezing"}
 #: Each example with its data (None: built in) and the example whose run it starts from.
 NEEDS: dict[str, tuple[str | None, str | None]] = {
     "pretrain-grizy": (None, None),
@@ -95,6 +95,23 @@ def test_the_chain_runs(real_data: Callable[[str], Path], workdir: Path) -> None
     kept = yaml.safe_load((Path("runs") / runs[4] / "config.yaml").read_text())
     assert kept["data"]["bands"] == ["g", "r", "i", "z", "y"]
     assert kept["finetune"]["freeze"] == 2
+
+
+def test_the_freezing_study_runs(real_data: Callable[[str], Path], workdir: Path) -> None:
+    from galgen.studies.freezing import main
+
+    command = ["--config", str(EXAMPLES / "freezing.yaml"), "--depths", "2", "-n", "24"]
+    command += ["--data", str(real_data("hsc_grizy_fits_32")), "--images", "16"]
+    command += ["--pretrain-images", "16", "--set", "pretrain.data.count=40"]
+    for part in ("widths", "critic_widths"):
+        command += ["--set", f"pretrain.model.options.{part}=[4, 4, 4, 4]"]
+    for run in ("pretrain", "finetune"):
+        command += ["--set", f"{run}.train.batch=8", "--set", f"{run}.train.precision=32"]
+        command += ["--set", f"{run}.train.metric_images=0"]
+    assert main(command) == 0
+    rows = Path("freezing/table.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["freeze", "2", ""]
+    assert Path("freezing/plot.png").is_file()
 
 
 def test_simulated_galaxies_are_written(workdir: Path) -> None:

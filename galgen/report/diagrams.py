@@ -19,7 +19,8 @@ REAL, FAKE = "#4c6a88", "#c8553d"
 _MAX_POINTS = 2000
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """A figure in inches that no global state knows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -28,13 +29,15 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """Its PNG bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Two spines and small numbers."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
 
@@ -49,7 +52,7 @@ def colour_magnitude_png(
     """
     from matplotlib.patches import Rectangle
 
-    figure = _figure(6.4, 4.2)
+    figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot()
     spans = [2.0 * max(w, 1e-3) for w in box.half_width]
     limits = [(c - s, c + s) for c, s in zip(box.centre, spans, strict=True)]
@@ -71,8 +74,8 @@ def colour_magnitude_png(
     axes.text(0.99, 0.01, "\n".join(stray), transform=axes.transAxes, ha="right", va="bottom",
               fontsize=8, color="#444")  # fmt: skip
     axes.legend(frameon=False, loc="upper left")
-    _tidy(axes)
-    return _png(figure)
+    tidy(axes)
+    return to_png(figure)
 
 
 def histograms_png(panels: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> bytes:
@@ -81,7 +84,7 @@ def histograms_png(panels: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> b
     Both are normalised to 1 and binned alike, between the 1st and 99th percentile of the two
     together; not-a-number is left out.
     """
-    figure = _figure(3.2 * len(panels), 2.7)
+    figure = new_figure(3.2 * len(panels), 2.7)
     for k, (label, (real, fake)) in enumerate(panels.items()):
         axes = figure.add_subplot(1, len(panels), k + 1)
         values = [v[np.isfinite(v)] for v in (real, fake)]
@@ -96,7 +99,7 @@ def histograms_png(panels: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> b
         axes.set_xlabel(label, fontsize=10)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-        _tidy(axes)
+        tidy(axes)
         if k == 0:
             axes.legend(frameon=False, fontsize=8)
-    return _png(figure)
+    return to_png(figure)

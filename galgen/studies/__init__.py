@@ -1,0 +1,1 @@
+"""Downstream proofs, each a module with one command: ``python -m galgen.studies.freezing``."""
