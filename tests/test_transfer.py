@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner
 
 from contract import Case
 from galgen import checkpoint
@@ -19,9 +21,18 @@ from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
 from galgen.finetune import finetune, prepare
 from galgen.train import make_model, resume
-from galgen.transfer import transfer
+from galgen.transfer import is_embedding, transfer
+from galgen_cli.main import app
 from models.test_contract import CASES
-from tiny import OPTIONS, assert_same_training, differences, interrupt_at, last, run
+from tiny import (
+    OPTIONS,
+    assert_same_training,
+    classes_folder,
+    differences,
+    interrupt_at,
+    last,
+    run,
+)
 
 SHORT = {"train.images": 32, "train.batch": 8, "train.precision": "32", "train.accelerator": "cpu"}
 ALL = ["clock", "ema", "optimizers"]
@@ -133,6 +144,31 @@ def test_five_bands_with_both_networks_frozen(
             for name, parameter in network.named_parameters()
         )
     assert checkpoint.load(tuned.run).sample(2).shape[1] == 5
+
+
+@every_pair
+def test_new_classes_change_nothing_at_first(
+    case: Case, trained: Callable[[Case], TrainedModel], tmp_path: Path
+) -> None:
+    source = trained(case)
+    folder = classes_folder(tmp_path / "blobs", side=source.spec.size)
+    config = prepare(source, str(folder), {"data.bands": "g,r,i"})
+    data = CutoutDataModule(folder, size=source.spec.size, bands="g,r,i", batch=8)
+    model = make_model(config, data)
+    assert model.classes == ("edge", "round")
+    transfer(source, model, config)
+    model.eval()
+    labels = torch.tensor([0, 1, 0, 1])
+    z = torch.randn(4, model.generator.latent)
+    silence = [torch.zeros(4, *shape) for shape in model.generator.noise_shapes]
+    images = torch.randn(4, 3, *[source.spec.size] * 2)
+    with torch.no_grad():
+        old, new = source.module.average.network.eval(), model.average.network
+        assert torch.allclose(old(z, None, silence), new(z, labels, silence), atol=1e-6)
+        old, new = source.module.critic.eval(), model.critic
+        assert torch.allclose(old(images), new(images, labels), atol=1e-6)
+    embeddings = [name for name, _ in model.named_parameters() if is_embedding(name)]
+    assert {name.split(".")[0] for name in embeddings} == {"generator", "critic"}
 
 
 class Watched(Ending):
@@ -306,6 +342,32 @@ def test_what_can_be_kept_is_named(source: TrainedModel) -> None:
         assert config.finetune is not None
         assert config.finetune.keep == ()
         assert config.train.images == 32
+
+
+def test_the_command_keeps(source: TrainedModel, workdir: Path) -> None:
+    options = ["--images", "16", "--batch", "8", "--precision", "32", "--json"]
+    words = ["finetune", str(source.path), "--keep", "clock,optimizers", *options]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["images"] == 64
+    assert "going on with the checkpoint's clock, optimizers" in done.stderr
+    wrong = CliRunner().invoke(app, ["finetune", str(source.path), "--keep", "moments"])
+    assert wrong.exit_code == 2
+    assert "--keep" in wrong.stderr
+
+
+def test_a_point_spread_function_is_the_new_bands_own(tmp_path: Path) -> None:
+    options = {**OPTIONS, "psf": "0.5"}
+    first = run(tmp_path, model__options=options, train__images=16)
+    old = checkpoint.load(first.run).module.generator.end.psf.kernels
+    assert old.shape[0] == 3
+    settings = {**SHORT, "data.bands": ["g", "z"], "data.pixscale": 0.4}
+    tuned = checkpoint.load(finetune(first.run, config=settings, out=tmp_path).run)
+    kernels = tuned.module.generator.end.psf.kernels
+    assert kernels.shape[0] == 2
+    assert kernels.sum(dim=(1, 2)) == pytest.approx(1, abs=1e-6)
+    # The same arcsec are fewer pixels of twice the size.
+    assert kernels[0].max() > old[0].max()
 
 
 def test_a_pair_that_had_not_grown_says_so(tmp_path: Path) -> None:
