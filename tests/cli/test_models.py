@@ -106,6 +106,11 @@ def test_a_pair_that_cannot_do_the_size_says_why_and_the_rest_go_on() -> None:
     assert [pair["name"] for pair in json.loads(alone.stdout)["models"]] == ["dcgan"]
 
 
+def test_the_page_has_a_row_for_each_pair(repository: Path) -> None:
+    page = (repository / "docs" / "models.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == list(PAIRS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
