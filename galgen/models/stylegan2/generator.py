@@ -45,7 +45,8 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """Features (N, C, h, w), styles (N, W) and noise (N, 1, h', w') to features."""
-        return F.leaky_relu(self.noise(self.conv(x, style, self.bias), noise), LEAK)
+        x = self.noise(self.conv(x, style, self.bias), noise)
+        return F.leaky_relu(x, LEAK, inplace=True)
 
 
 class ToBands(nn.Module):
