@@ -2,18 +2,18 @@
 
 The same text is understood by ``model.options.psf`` and by ``galgen sample --psf``:
 
-=============================  ====================================================
-``none``                       no PSF
-``0.7``                        a Gaussian of that full width at half maximum, arcsec
-``2.5px``                      the same in pixels
-``0.7,0.65,0.6``               one width per band, in band order
-``g=0.7,r=0.65,i=0.6``         one width per band, by name
-``moffat:0.7``                 a Moffat function of that width, its beta 2.5
-``moffat:g=0.7,r=0.65,beta=3`` the same with all there is to say
-``auto``                       a Gaussian of the data's own width
-``psf.fits``                   a file: one image for all bands, a cube (band, y, x), or
-                               one HDU a band, named by EXTNAME
-=============================  ====================================================
+==============================  ====================================================
+``none``                        no PSF
+``0.7``                         a Gaussian of that full width at half maximum, arcsec
+``2.5px``                       the same in pixels
+``0.7,0.65,0.6``                one width per band, in band order
+``g=0.7,r=0.65,i=0.6``          one width per band, by name
+``moffat:0.7``                  a Moffat function of that width, its beta 2.5
+``moffat:g=0.7,r=0.65,beta=3``  the same with all there is to say
+``auto``                        a Gaussian of the data's own width
+``psf.fits``                    a file: one image for all bands, a cube (band, y, x), or
+                                one HDU a band, named by EXTNAME
+==============================  ====================================================
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class Psf(nn.Module):
             raise ValueError(f"kernels {tuple(kernels.shape)} for {self.bands} bands")
         if kernels.shape[1] != kernels.shape[2]:
             raise ValueError(f"kernels must be square, not {tuple(kernels.shape[1:])}")
-        whole = kernels.double().cpu()
+        whole = kernels.detach().cpu().double()
         self._keep((whole / whole.sum(dim=(1, 2), keepdim=True)).float())
 
     def _keep(self, kernels: Tensor) -> None:
@@ -140,10 +140,11 @@ class Psf(nn.Module):
         """Take stored kernels whatever their size; keep one's own where the state has none."""
         stored = state_dict.get(f"{prefix}kernels")
         if stored is not None:
-            total = stored.double().sum(dim=(1, 2), keepdim=True)
+            whole = stored.detach().cpu().double()
+            total = whole.sum(dim=(1, 2), keepdim=True)
             # A model exported in half precision has lost the last digits of the sum.
             exact = bool(((total - 1).abs() < 1e-6).all())
-            self._keep(stored if exact else (stored.double() / total).to(stored.dtype))
+            self._keep(stored if exact else (whole / total).to(stored.dtype))
         if self.kernels is not None:
             state_dict = {**state_dict, f"{prefix}kernels": self.kernels}
         super()._load_from_state_dict(state_dict, prefix, *rest, **more)
