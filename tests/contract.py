@@ -121,6 +121,8 @@ class PairContract:
 
         for name, parameter in model.named_parameters():
             parameter.register_post_accumulate_grad_hook(note(name))
+        # A growing pair needs two steps at full size: the grain's fading waits for its strength.
+        data.epoch_images = 48
         fit(model, data, 6)
         assert {name for name, _ in model.named_parameters()} == reached
 
@@ -262,10 +264,11 @@ class PairContract:
         frozen = self.frozen_names(case, unit, {"generator": 2, "critic": 1})
         for part, names in frozen.items():
             assert 0 < len(names) < len(before[part])
+            still = names | self.idle_names(case, part)
             for name, value in before[part].items():
-                assert torch.equal(value, after[part][name]) == (name in names), f"{part} {name}"
+                assert torch.equal(value, after[part][name]) == (name in still), f"{part} {name}"
                 if part == "generator":
-                    assert torch.equal(value, content["ema"][name]) == (name in names), name
+                    assert torch.equal(value, content["ema"][name]) == (name in still), name
 
     def test_one_batch_can_be_overfitted(self, case: Case) -> None:
         images, left = case.overfit
@@ -300,6 +303,13 @@ class PairContract:
         network = model.average.network.eval()
         fake = torch.cat([x for _, x in generate(network, range(64), seed=1)])
         return float(torch.cdist(batch.flatten(1), fake.flatten(1)).amin(dim=1).square().mean())
+
+    @staticmethod
+    def idle_names(case: Case, part: str) -> set[str]:
+        """Parameters that a fully grown network does not use: a growing pair's coarser ends."""
+        model = case.build(min(case.sizes))
+        model.critic(model.generator(torch.randn(2, model.generator.latent))).sum().backward()
+        return {name for name, p in getattr(model, part).named_parameters() if p.grad is None}
 
     @staticmethod
     def frozen_names(case: Case, unit: str, depth: Mapping[str, int]) -> dict[str, set[str]]:

@@ -30,7 +30,7 @@ def mixed_styles(
     count = generator.style_layers
     other = streams.normal("second latent", generator.latent).to(z)
     draw = streams.uniform("mixing", 2).to(z)
-    place = 1 + (draw[:, 1] * (count - 1)).floor()
+    place = 1 + (draw[:, 1] * (generator.active_styles - 1)).floor()
     place = torch.where(draw[:, 0] < probability, place, float(count))
     first = torch.arange(count, device=z.device) < place[:, None]
     one, two = (generator.spread(generator.map(latents, labels)) for latents in (z, other))

@@ -78,6 +78,11 @@ class StyleGenerator(nn.Module):
         """Latents (N, latent) to styles (N, W)."""
         return cast(Tensor, self.mapping(z, labels))
 
+    @property
+    def active_styles(self) -> int:
+        """Styles in use, fewer than `style_layers` while a generator grows."""
+        return self.style_layers
+
     def synthesise(self, styles: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Styles (N, style_layers, W) to images (N, bands, side, side) in network space."""
         raise NotImplementedError

@@ -148,6 +148,11 @@ class Generator(Growing, StyleGenerator):
         shapes = [(1, side, side) for side in self.sides for _ in range(2)]
         return shapes + self.end.noise_shapes(self.size)
 
+    @property
+    def active_styles(self) -> int:
+        """Two for every resolution that the generator has grown to."""
+        return 2 * (self.level + 1)
+
     def synthesise(self, styles: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Styles (N, style_layers, latent) to images (N, bands, side, side) in network space.
 
