@@ -183,8 +183,8 @@ class AdversarialModule(SamplingModule):
         """
         if self.grows and self.recipe.grow_images not in ("auto", 0) and (generator or critic):
             raise ConfigError(
-                f"recipe.grow_images {self.recipe.grow_images} and frozen layers do not go together, "
-                "since layers come in as the pair grows: set recipe.grow_images to 0."
+                f"recipe.grow_images {self.recipe.grow_images} and frozen layers do not go "
+                "together, since layers come in as the pair grows: set recipe.grow_images to 0."
             )
         chosen = select(self.generator.layers(), generator, unit, "--freeze")  # type: ignore[operator]
         chosen += select(self.critic.layers(), critic, unit, "--freeze-critic")  # type: ignore[operator]
