@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import median
+from types import FrameType
 from typing import Any, cast
 
 import lightning as L
@@ -98,6 +99,7 @@ class _Stopwatch(L.Callback):
         self.steps, self.batch, self.progress = list(steps), batch, progress
         self.times: dict[int, list[float]] = {step: [] for step in steps}
         self.activations = 0
+        self.interrupted = False
         self._done, self._begun, self._then = 0, 0.0, 0.0
         self._open = ExitStack()
         self._watch: SavedActivations | None = None
@@ -127,8 +129,12 @@ class _Stopwatch(L.Callback):
         self._done += 1
         self.progress(self._done, self.total)
         late = self._done >= 2 * len(self.steps) and now - self._begun > SECONDS
-        if late or self._done >= self.total:
+        if late or self.interrupted or self._done >= self.total:
             trainer.should_stop = True
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Stop after this step; handles a signal."""
+        self.interrupted = True
 
     @property
     def total(self) -> int:
@@ -145,25 +151,34 @@ class _Stopwatch(L.Callback):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the advice of Lightning, and with Ctrl-C as it is elsewhere."""
+    """Without the advice of Lightning."""
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     loggers.append(logging.getLogger("lightning.pytorch.utilities.rank_zero"))
     before = [logger.level for logger in loggers]
-    handler = signal.getsignal(signal.SIGINT)
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except SystemExit:
-        # Lightning takes Ctrl-C for the end of the program.
-        raise KeyboardInterrupt from None
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _listening(watch: _Stopwatch) -> Iterator[None]:
+    """Ctrl-C waits for the end of a step: in one, autograd's hooks would swallow it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, watch.interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if watch.interrupted:
+        raise KeyboardInterrupt
 
 
 def _bytes(network: nn.Module) -> int:
@@ -184,7 +199,7 @@ def _train(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         resident = torch.cuda.memory_allocated()
-    with _quiet():
+    with _quiet(), _listening(watch):
         trainer = L.Trainer(
             accelerator=machine.accelerator,
             devices=1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -147,12 +148,21 @@ def test_measuring_leaves_no_trace(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_ctrl_c_is_a_keyboard_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_stops_after_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+
     def step(self: AdversarialModule, batch: dict[str, Any], index: int) -> None:
-        raise KeyboardInterrupt
+        steps.append(index)
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(AdversarialModule, "training_step", step)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         measure("dcgan", TINY, FEW, size=16)
-    assert signal.getsignal(signal.SIGINT) == handler
+    assert (steps, signal.getsignal(signal.SIGINT)) == ([0], handler)
+
+
+def test_measuring_in_another_thread() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(measure, "dcgan", TINY, FEW, size=16).result()
+    assert found.training is not None
