@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from galgen import DCGAN, CutoutDataModule
-from galgen.config import Recipe
 from galgen.data.augment import Augmentation
+from galgen.sections import Recipe
 from galgen.train import quiet_lightning
 
 CYCLE = 4

@@ -8,12 +8,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from galgen.errors import ConfigError
+from galgen.sections import (
+    DataConfig,
+    EvaluateConfig,
+    FinetuneConfig,
+    ModelConfig,
+    Recipe,
+    SampleConfig,
+    Section,
+    TrainConfig,
+)
 
 #: Keys that have an option of their own on the command line, which messages then name.
 OPTIONS = {
@@ -46,192 +56,6 @@ OPTIONS = {
     "evaluate.n": "-n",
     "seed": "--seed",
 }
-
-
-class Section(BaseModel):
-    """One frozen part of the configuration; unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class DataConfig(Section):
-    """Which images, and how they are read, split, stretched and turned."""
-
-    source: str = Field("hubble", description="folder, pack or built-in name (hubble, sersic)")
-    size: int | None = Field(None, ge=16, le=256, description="side length in pixels")
-    crop: int | None = Field(None, ge=1, description="central crop before a resize, in pixels")
-    bands: tuple[str, ...] | None = Field(None, description="bands to use, in this order")
-    labels: str | None = Field(None, description="FILE:COLUMN with class labels, or 'none'")
-    group: str | None = Field(None, description="FILE:COLUMN or header:KEY that must not be split")
-    select: str | None = Field(None, description="FILE:column>number,... keeps those galaxies")
-    redshift: str | None = Field(None, description="FILE:COLUMN or header:KEY with redshifts")
-    unit: str | None = Field(None, description="flux unit where the files do not say")
-    magzero: float | tuple[float, ...] | None = Field(None, description="AB zero point(s)")
-    pixscale: float | None = Field(None, gt=0, description="arcsec per pixel")
-    psf_fwhm: float | tuple[float, ...] | None = Field(None, description="PSF FWHM in arcsec")
-    count: int | None = Field(None, ge=2, description="galaxies of a simulated set")
-    bad_fraction: float = Field(0.25, ge=0, le=1, description="bad files that stop the run")
-    stretch: Literal["auto", "asinh", "minmax", "linear"] = "auto"
-    holdout: float = Field(0.1, ge=0, lt=1, description="fraction of galaxies never trained on")
-    rotate: Literal["none", "quarter", "45", "any"] = "quarter"
-    flip: bool = True
-    shift: int = Field(2, ge=0, description="random shifts of up to so many pixels")
-    fill: Literal["constant", "reflect", "none"] = "reflect"
-    workers: int = Field(0, ge=0, description="reader processes, for sets larger than memory")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split_bands(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("bands"), str):
-            bands = tuple(b.strip() for b in values["bands"].split(",") if b.strip())
-            values = {**values, "bands": bands}
-        if isinstance(values, dict) and isinstance(values.get("rotate"), int):
-            values = {**values, "rotate": str(values["rotate"])}
-        return values
-
-
-class ModelConfig(Section):
-    """Which pair, and its networks' own options."""
-
-    name: str = "dcgan"
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
-class Recipe(Section):
-    """How the two networks play: loss, penalties, optimizers, average.
-
-    `r1`, `r2` and `gp` are the weights of the penalties; ``auto`` chooses gamma from the size.
-    """
-
-    loss: Literal["bce", "logistic", "relativistic", "wasserstein"] = "relativistic"
-    label_noise: float = Field(0.0, ge=0, le=0.5)
-    r1: float | Literal["auto"] = "auto"
-    r2: float | Literal["auto"] = "auto"
-    gp: float = Field(0.0, ge=0)
-    drift: float = Field(0.0, ge=0)
-    penalty_every: int = Field(4, ge=1, description="critic steps between penalties")
-    critic_steps: int = Field(1, ge=1, description="critic steps per generator step")
-    lr: float = Field(1e-3, gt=0, description="learning rate of the generator")
-    lr_critic: float | None = Field(None, gt=0, description="of the critic; None for the same")
-    lr_decay: float = Field(
-        0.1, gt=0, le=1, description="cosine schedule down to this fraction at --images; 1 for none"
-    )
-    betas: tuple[float, float] = (0.0, 0.99)
-    beta2_start: float | None = Field(
-        None, ge=0, lt=1, description="cosine schedule from this to the second of betas"
-    )
-    gamma_decay: float = Field(
-        1.0, gt=0, le=1, description="cosine schedule of R1 and R2 down to this fraction"
-    )
-    ema_images: float = Field(2000, ge=0, description="half-life of the average, in images")
-    mixing: float = Field(0.0, ge=0, le=1, description="images with the styles of two latents")
-    path_length: float = Field(0.0, ge=0, description="weight of path length regularisation")
-    path_every: int = Field(4, ge=1, description="generator steps between path lengths")
-    ada: bool = Field(False, description="adaptive augmentation in front of the critic")
-    ada_target: float = Field(0.6, ge=0, le=1, description="sure critics make p rise above this")
-    ada_images: int = Field(100_000, ge=1, description="in which p can rise from 0 to 1")
-    ada_max: float = Field(0.8, ge=0, le=1, description="p rises no higher")
-    grow_images: int | Literal["auto"] = Field(
-        "auto", description="full size begins here; auto for half of --images, 0 for the start"
-    )
-
-    @model_validator(mode="after")
-    def _known_weights(self) -> Recipe:
-        for name in ("r1", "r2"):
-            weight = getattr(self, name)
-            if weight != "auto" and weight < 0:
-                raise ValueError(f"{name} must not be negative")
-        if self.grow_images != "auto" and self.grow_images < 0:
-            raise ValueError("grow_images must not be negative")
-        return self
-
-
-class TrainConfig(Section):
-    """How long, on what, and how often the run is looked at; intervals in images."""
-
-    images: int = Field(200_000, ge=1, description="images shown to the critic in all")
-    minutes: float | None = Field(None, gt=0, description="stop early after so long")
-    batch: int = Field(32, ge=2, description="global batch, over all devices")
-    devices: int | Literal["auto"] = "auto"
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    nodes: int = Field(1, ge=1)
-    precision: Literal["auto", "32", "bf16"] = "auto"
-    logger: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv",)
-    log_images: int = Field(1000, ge=1)
-    grid_images: int = Field(10_000, ge=0, description="0 for never")
-    snapshot_images: int = Field(10_000, ge=1)
-    metric_images: int = Field(10_000, ge=0, description="0 for never")
-    metric_samples: int = Field(512, ge=2)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_typed(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("logger"), str):
-            names = tuple(n.strip() for n in values["logger"].split(",") if n.strip())
-            values = {**values, "logger": names}
-        if isinstance(values, dict) and isinstance(values.get("precision"), int):
-            values = {**values, "precision": str(values["precision"])}
-        return values
-
-
-class FinetuneConfig(Section):
-    """Where a run starts from and what stays as it is."""
-
-    checkpoint: str
-    freeze: int = Field(0, ge=0, description="generator layers, counted from the latent")
-    freeze_unit: Literal["layer", "block"] = "layer"
-    freeze_critic: int = Field(0, ge=0, description="critic layers, counted from the image")
-    keep: tuple[Literal["clock", "ema", "optimizers"], ...] = Field(
-        (), description="what goes on from the checkpoint instead of starting anew"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split_keep(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("keep"), str):
-            names = tuple(n.strip() for n in values["keep"].split(",") if n.strip())
-            values = {**values, "keep": () if names == ("none",) else names}
-        return values
-
-
-class SampleConfig(Section):
-    """What ``galgen sample`` draws and writes."""
-
-    n: int = Field(16, description="galaxies")
-    start: int = Field(0, ge=0, description="number of the first galaxy")
-    label: str | None = Field(None, description="class; None for the training set's mix")
-    truncation: float = Field(1.0, description="1 for none, 0 for the mean galaxy")
-    psf: str | None = Field(None, description="in place of the model's own, or 'none'")
-    noise: bool = Field(True, description="with the noise of sky and photons")
-    mix: str | None = Field(None, description="samples whose styles to mix, ROWS or ROWS:COLUMNS")
-    mix_layer: int | None = Field(None, description="style layers from the row; None for half")
-    interpolate: str | None = Field(None, description="samples to go through")
-    frames: int = Field(16, description="pictures from one of them to the next")
-    formats: tuple[Literal["fits", "png", "jpg"], ...] = Field(
-        (), description="none for FITS of fluxes and PNG of pictures"
-    )
-    cube: bool = Field(False, description="one (band, y, x) image rather than one a band")
-    batch: int = Field(64, ge=1, description="galaxies in memory at a time")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_typed(cls, values: Any) -> Any:
-        """Numbers and lists of them, which YAML makes of what is a text on the command line."""
-        if not isinstance(values, dict):
-            return values
-        values = dict(values)
-        for name in ("psf", "mix", "interpolate"):
-            value = values.get(name)
-            parts = value if isinstance(value, list | tuple) else [value]
-            if value is not None and all(type(part) in (int, float) for part in parts):
-                values[name] = ",".join(map(str, parts))
-        return values
-
-
-class EvaluateConfig(Section):
-    """What ``galgen evaluate`` draws; how real galaxies are read stands under ``data``."""
-
-    n: int = Field(1000, description="generated galaxies")
 
 
 class RunConfig(Section):

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
-from galgen.config import FinetuneConfig, RunConfig
+from galgen.config import RunConfig
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.base import AdversarialModule
 from galgen.nn.psf import Psf
+from galgen.sections import FinetuneConfig
 from galgen.training.freezing import select
 
 #: Both networks, in the order of their optimizers.

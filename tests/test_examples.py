@@ -26,6 +26,11 @@ NEEDS: dict[str, tuple[str | None, str | None]] = {
     "ceers": ("ceers_7band_fits", "pretrain-nircam"),
     "radio": ("radio_first_png", None),
     "sdss": ("sdss_gri_jpg", None),
+    "dcgan-course": ("sdss_gri_jpg", None),
+    "progan": ("sdss_gri_jpg", None),
+    "stylegan": ("sdss_gri_jpg", None),
+    "few": ("sdss_gri_jpg", None),
+    "r3gan": ("sdss_gri_jpg", None),
 }
 SHORT = [
     "--images", "32", "--batch", "8", "--precision", "32",
@@ -36,9 +41,14 @@ SHORT = [
 def short_run(name: str, *arguments: str, count: int = 40) -> Path:
     """Run the example for 32 images with narrow networks; gives the run folder."""
     config = EXAMPLES / f"{name}.yaml"
-    size = yaml.safe_load(config.read_text(encoding="utf-8"))["data"].get("size", 32)
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    size, pair = settings["data"].get("size", 32), settings.get("model", {}).get("name", "dcgan")
     command = [*arguments, "--config", str(config), *SHORT, "--out", f"runs/{name}"]
-    if arguments[0] == "train":
+    if arguments[0] == "train" and pair == "dcgan-course":
+        command += ["--set", "model.options.widths=[8,4,4,4]"]
+    elif arguments[0] == "train" and pair != "dcgan":
+        command += ["--set", "model.options.width=4", "--set", "model.options.max_width=4"]
+    elif arguments[0] == "train":
         widths = [4] * (4 if size == 32 else 5)
         command += ["--set", f"model.options.widths={widths}"]
         command += ["--set", f"model.options.critic_widths={widths}"]

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "galgen"
 # Floors of the house from the top down; parts that share a floor may use each other.
 HOUSE: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("config", "bands", "randomness", "runs"),
+    ("config", "sections", "bands", "randomness", "runs"),
     ("io",),
     ("stretch",),
     ("data",),
@@ -26,7 +26,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("report",),
     ("callbacks",),
-    ("checkpoint",),
+    ("checkpoint", "plan"),
     ("train", "finetune", "transfer", "stages", "chain", "sample", "styles", "film", "evaluate"),
     ("studies",),
 )

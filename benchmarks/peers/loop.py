@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from galgen.config import Recipe
 from galgen.losses import drift, gradient_penalty, make_loss, squared_gradient
 from galgen.models.base import AdversarialModule
+from galgen.sections import Recipe
 
 Train = Callable[[int], None]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from galgen.config import DataConfig
+    from galgen.sections import DataConfig
 
 RUN, MORE = "Run", "Everywhere"
 

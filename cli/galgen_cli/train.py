@@ -101,7 +101,7 @@ def train(
 
 def show_plan(talk: Talk, config: RunConfig, data: CutoutDataModule) -> None:
     """What would be done: the resolved configuration."""
-    from galgen.train import describe, resolve
+    from galgen.plan import describe, resolve
     from galgen.training.machine import choose
 
     machine = choose(config)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 import galgen
 from galgen.bands import ImageSpec
-from galgen.config import Recipe
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.objective import Objective
 from galgen.models.sampling import SamplingModule
@@ -21,6 +20,7 @@ from galgen.nn.ending import EndSettings
 from galgen.nn.style import StyleGenerator
 from galgen.nn.units import Layer
 from galgen.randomness import StepStreams
+from galgen.sections import Recipe
 from galgen.stretch import Stretch
 from galgen.training.ada import AdaptiveP
 from galgen.training.clock import Clock

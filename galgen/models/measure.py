@@ -21,11 +21,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from galgen.config import Recipe, RunConfig
+from galgen.config import RunConfig
 from galgen.errors import ConfigError
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import check_options, find
 from galgen.models.sampling import CHUNK
+from galgen.sections import Recipe
 from galgen.training.activations import SavedActivations
 from galgen.training.machine import Machine, choose
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from galgen.config import Recipe
 from galgen.losses import Critic, drift, gradient_penalty, make_loss, squared_gradient
+from galgen.sections import Recipe
 
 #: Takes a name and a scalar to log.
 Note = Callable[[str, Tensor], None]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from galgen.config import Recipe
 from galgen.errors import ConfigError
 from galgen.losses import make_loss
+from galgen.sections import Recipe
 
 if TYPE_CHECKING:
     from galgen.models.base import AdversarialModule

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from galgen.config import Section, load_yaml, merge, parse_count, parse_settings
+from galgen.config import load_yaml, merge, parse_count, parse_settings
 from galgen.errors import ConfigError
 from galgen.io.atomic import replacing
 from galgen.runs import make_folder
+from galgen.sections import Section
 
 RECORD = "study.yaml"
 

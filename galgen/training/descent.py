@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from galgen.config import Recipe
+from galgen.sections import Recipe
 from galgen.training.replicas import average_gradients
 
 

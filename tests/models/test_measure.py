@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from galgen.config import Recipe
 from galgen.errors import ConfigError
 from galgen.models.base import AdversarialModule
 from galgen.models.measure import kinds, measure
 from galgen.models.registry import PAIRS, find
+from galgen.sections import Recipe
 from galgen.training.activations import SavedActivations
 
 TINY = {"model.options": {"latent": 8, "widths": [8, 8, 8], "critic_widths": [8, 8, 8]}}

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from galgen.config import Recipe
 from galgen.losses import drift, gradient_penalty, make_loss, squared_gradient
 from galgen.models.objective import QUIET_VARIANCE, Objective
+from galgen.sections import Recipe
 
 REAL = torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(0))
 FAKE = torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(1))

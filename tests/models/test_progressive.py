@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from galgen.config import Recipe, RunConfig
+from galgen.config import RunConfig
 from galgen.errors import ConfigError
 from galgen.models.objective import Objective
 from galgen.models.progan import ProGAN
 from galgen.models.registry import PAIRS, find
 from galgen.models.stylegan import StyleGAN
+from galgen.sections import Recipe
 
 PAIRS_THAT_GROW = ["progan", "stylegan"]
 FIRST = {"progan": 0, "stylegan": 1}

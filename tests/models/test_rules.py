@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from galgen.config import Recipe
 from galgen.errors import ConfigError
 from galgen.models.registry import PAIRS, find
 from galgen.models.rules import check_recipe
+from galgen.sections import Recipe
 
 BATCH_NORM = {"norm": "batch"}
 

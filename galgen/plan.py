@@ -1,0 +1,74 @@
+"""What a run is going to do: said to a person, and written down in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from galgen.config import RunConfig
+from galgen.data.module import CutoutDataModule
+from galgen.data.source import canonical, left_out
+from galgen.io.atomic import replacing
+from galgen.models.objective import Objective
+from galgen.models.registry import find
+from galgen.training.machine import Machine
+
+CONFIG = "config.yaml"
+
+
+def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> list[str]:
+    """What was chosen, one sentence each."""
+    spec, train = data.spec, config.train
+    lines = list(data.cutouts.notes)
+    lines.append(
+        f"data: {data.cutouts.name}, {len(data.split[0]):,} galaxies to train on and "
+        f"{len(data.split[1]):,} held out, {spec.size} px, {', '.join(spec.bands)} ({spec.unit})"
+    )
+    if data.classes:
+        counts = zip(data.classes, data.class_counts, strict=True)
+        lines.append("classes: " + ", ".join(f"{name} {count:,}" for name, count in counts))
+    lines += penalties(config, data)
+    lines.append(
+        f"run: {config.model.name}, {train.images:,} images in batches of {train.batch}, "
+        f"on {machine}"
+    )
+    return lines + left_out(data.cutouts.bad)
+
+
+def penalties(config: RunConfig, data: CutoutDataModule) -> list[str]:
+    """A sentence on the penalties and what their weights come from, where there are any."""
+    pair = find(config.model.name).load()
+    objective = Objective(
+        config.recipe,
+        data.spec.size,
+        data.variance,
+        config.train.batch,
+        len(data.split[0]),
+        coupled=pair.couples_images(config.model.options),
+    )
+    sentence = objective.describe()
+    return [sentence] if sentence else []
+
+
+def write_config(run: Path, config: RunConfig, data: CutoutDataModule) -> None:
+    """Write config.yaml. ``auto`` weights stay, so that fine-tuning on other images chooses its
+    own; what they are for these images stands on top.
+    """
+    notes = "".join(f"# {line}\n" for line in penalties(config, data))
+    with replacing(run / CONFIG) as path:
+        path.write_text(notes + config.to_yaml(), encoding="utf-8")
+
+
+def resolve(config: RunConfig, data: CutoutDataModule, machine: Machine) -> RunConfig:
+    """The configuration with everything that was chosen automatically written down."""
+    spec = data.spec
+    changes: dict[str, Any] = {
+        "data.size": spec.size,
+        "data.bands": list(spec.bands),
+        "data.stretch": data.stretch.kind,
+        "data.source": canonical(config.data.source),
+        "train.precision": machine.precision,
+        "train.devices": machine.devices,
+        "train.accelerator": machine.accelerator,
+    }
+    return config.replace(changes)
