@@ -90,22 +90,14 @@ def gammas(size: int = 32, **facts: Any) -> tuple[float, float]:
     return Objective(Recipe(**facts.pop("recipe", {})), size, **facts).gammas
 
 
-def test_automatic_gamma_of_the_losses_of_differences() -> None:
-    for loss in ("relativistic", "wasserstein"):
-        assert gammas(recipe={"loss": loss}, batch=32, images=288) == (0.25, 0.25)
-    assert gammas(64, batch=32) == (1.0, 1.0)
-    assert gammas(batch=8) == (1.0, 1.0)
-    assert gammas(images=5000) == (0.25, 0.25)
-    assert gammas(images=5001) == (0.0625, 0.0625)
-
-
-def test_automatic_gamma_of_the_losses_with_a_boundary() -> None:
-    for loss in ("logistic", "bce"):
-        few = gammas(64, recipe={"loss": loss}, batch=32, images=1000)
-        many = gammas(64, recipe={"loss": loss}, batch=32, images=10_000)
-        # Karras et al. 2020b: 0.0002 pixels / batch; four times that for small sets.
-        assert many == pytest.approx((0.0002 * 64**2 / 32,) * 2)
-        assert few == pytest.approx((4 * 0.0002 * 64**2 / 32,) * 2)
+@pytest.mark.parametrize("loss", ["relativistic", "wasserstein", "logistic", "bce"])
+def test_automatic_gamma_follows_size_batch_and_number_of_images(loss: str) -> None:
+    recipe = {"loss": loss}
+    assert gammas(recipe=recipe, batch=32, images=288) == (0.25, 0.25)
+    assert gammas(64, recipe=recipe, batch=32) == (1.0, 1.0)
+    assert gammas(recipe=recipe, batch=8) == (1.0, 1.0)
+    assert gammas(recipe=recipe, images=5000) == (0.25, 0.25)
+    assert gammas(recipe=recipe, images=5001) == (0.0625, 0.0625)
 
 
 def test_quiet_images_have_a_smaller_gamma() -> None:
