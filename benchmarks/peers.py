@@ -7,7 +7,8 @@ penalties and interval of penalties, float32, the same threads. An iteration is 
 a generator step, with Adam and the average of the generator. galgen's side is the training step of
 its module under a Lightning Trainer; the other is a loop written by hand around the peer's own
 networks. They take turns, a cycle of penalties of the one after one of the other, so that whatever
-else the machine does slows both alike.
+else the machine does slows both alike. GFLOP are those of one forward pass of generator and critic:
+how far the work is equal.
 
 Peers that pip installs run for real, in a virtual environment of their own that is made at the
 first run and kept (``--folder``). What cannot be installed is left out with the reason. The others
@@ -25,7 +26,8 @@ from typing import Any
 from peers.environment import default_folder, set_up, why_not
 
 HEAD = (
-    "| pair | peer | size | penalties | parameters | peer's | galgen ms | peer ms | times as fast |"
+    "| pair | peer | size | penalties | parameters | peer's | GFLOP | peer's | ms | peer's "
+    "| times as fast |"
 )
 
 
@@ -33,6 +35,16 @@ def thousands(*networks: Any) -> str:
     """Parameters of generator / critic."""
     counts = [sum(p.numel() for p in network.parameters()) for network in networks]
     return " / ".join(f"{count / 1000:,.0f} k" for count in counts)
+
+
+def work(generator: Any, critic: Any) -> str:
+    """Multiplications and additions of both networks on one batch, forwards, in 1e9."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        critic(generator(torch.randn(16, generator.latent)))
+    return f"{counter.get_total_flops() / 1e9:.1f}"
 
 
 def compare(pairs: list[str], sizes: list[int], cycles: int) -> None:
@@ -67,6 +79,7 @@ def compare(pairs: list[str], sizes: list[int], cycles: int) -> None:
             print(
                 f"| `{match.pair}` | {match.peer} | {size} | {match.penalties} "
                 f"| {thousands(model.generator, model.critic)} | {thousands(*peer)} "
+                f"| {work(model.generator, model.critic)} | {work(*peer)} "
                 f"| {ours:.0f} | {theirs:.0f} | {middle:.2f} ({low:.2f} to {high:.2f}) |",
                 flush=True,
             )
