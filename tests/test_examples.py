@@ -45,7 +45,7 @@ def short_run(name: str, *arguments: str, count: int = 40) -> Path:
     size, pair = settings["data"].get("size", 32), settings.get("model", {}).get("name", "dcgan")
     command = [*arguments, "--config", str(config), *SHORT, "--out", f"runs/{name}"]
     if arguments[0] == "train" and pair == "dcgan-course":
-        command += ["--set", "model.options.widths=[8,4,4,4]"]
+        command += ["--set", "model.options.widths=[4,4,4]"]
     elif arguments[0] == "train" and pair != "dcgan":
         command += ["--set", "model.options.width=4", "--set", "model.options.max_width=4"]
     elif arguments[0] == "train":
