@@ -1,6 +1,6 @@
 """Milliseconds per training iteration of galgen's pairs against those of other projects.
 
-    python benchmarks/peers.py [PAIR ...] [--sizes 32 64] [--cycles 8] [--threads 2]
+    python benchmarks/peers.py [PAIR ...] [--sizes 32 64] [--cycles 8] [--threads 2] [--cpu]
 
 Both sides have the same feature maps at each resolution, 3 bands, batches of 16, the same loss,
 penalties and interval of penalties, float32, the same threads. An iteration is a critic step and
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,12 @@ def work(generator: Any, critic: Any) -> str:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter:
         critic(generator(torch.randn(16, generator.latent)))
     return f"{counter.get_total_flops() / 1e9:.1f}"
 
 
-def compare(pairs: list[str], sizes: list[int], cycles: int) -> None:
+def compare(pairs: list[str], sizes: list[int], cycles: int, cpu: bool) -> None:
     """Print a row for each match and size."""
     import torch
     from peers.loop import race
@@ -57,23 +58,24 @@ def compare(pairs: list[str], sizes: list[int], cycles: int) -> None:
 
     quiet_lightning()
     print(
-        f"batch 16, 3 bands, float32, {torch.get_num_threads()} thread(s); medians, and the middle "
-        f"half of the ratios of {cycles} cycles\n"
+        f"batch 16, 3 bands, float32, {torch.get_num_threads()} thread(s), "
+        f"{'processor' if cpu else 'wall'} time: medians, and the middle half of the ratios of "
+        f"{cycles} cycles\n"
     )
     print(HEAD)
     print("|" + " --- |" * (HEAD.count("|") - 1))
-    left_out = []
+    left_out: dict[str, None] = {}
     for match in MATCHES:
         if pairs and match.pair not in pairs:
             continue
         reason = match.package and why_not(match.package)
         for size in sizes:
             if reason or size not in match.sizes:
-                left_out.append(f"{match.peer} at {size} px: {reason or 'it has no such size'}")
+                left_out[f"{match.peer} at {size} px: {reason or 'it has no such size'}"] = None
                 continue
             torch.manual_seed(0)
             model, peer = match.ours(size), match.build(size)
-            result = race(model, peer, cycles)
+            result = race(model, peer, cycles, time.process_time if cpu else time.perf_counter)
             ours, theirs = result.medians
             low, middle, high = result.ratios
             print(
@@ -93,6 +95,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--cycles", type=int, default=8, help="of penalties, timed of each side")
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument(
+        "--cpu", action="store_true", help="processor time, for a busy machine; with one thread"
+    )
     parser.add_argument("--folder", type=Path, default=default_folder())
     options = parser.parse_args()
     folder = options.folder.expanduser().resolve()
@@ -103,7 +108,7 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(options.threads)
-    compare(options.pairs, options.sizes, options.cycles)
+    compare(options.pairs, options.sizes, options.cycles, options.cpu)
 
 
 if __name__ == "__main__":

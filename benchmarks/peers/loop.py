@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -19,6 +18,7 @@ from galgen.models.base import AdversarialModule
 from galgen.sections import Recipe
 
 Train = Callable[[int], None]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -95,34 +95,36 @@ def by_hand(generator: nn.Module, critic: nn.Module, recipe: Recipe, images: Ten
 class Alternate(L.Callback):
     """After each cycle of galgen's step, a cycle of the other; both are timed."""
 
-    def __init__(self, other: Train, cycle: int, warm_up: int) -> None:
-        self.other, self.cycle, self.warm_up = other, cycle, warm_up
+    def __init__(self, other: Train, cycle: int, warm_up: int, clock: Clock) -> None:
+        self.other, self.cycle, self.warm_up, self.clock = other, cycle, warm_up, clock
         self.ours: list[float] = []
         self.theirs: list[float] = []
         self._count, self._then = 0, 0.0
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._then = time.perf_counter()
+        self._then = self.clock()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
         self._count += 1
         if self._count % self.cycle:
             return
-        begin = time.perf_counter()
+        begin = self.clock()
         self.other(self.cycle)
-        end = time.perf_counter()
+        end = self.clock()
         if self._count > self.cycle * self.warm_up:
             self.ours.append(1e3 * (begin - self._then) / self.cycle)
             self.theirs.append(1e3 * (end - begin) / self.cycle)
-        self._then = time.perf_counter()
+        self._then = self.clock()
 
 
-def race(model: AdversarialModule, peer: tuple[nn.Module, nn.Module], cycles: int) -> Result:
+def race(
+    model: AdversarialModule, peer: tuple[nn.Module, nn.Module], cycles: int, clock: Clock
+) -> Result:
     """Train both in turns, in float32 on the CPU, a cycle of penalties at a time."""
     recipe = model.recipe
     images = 0.2 * torch.randn(16, model.spec.n_bands, model.spec.size, model.spec.size)
     cycle = recipe.penalty_every if recipe.r1 or recipe.r2 or recipe.gp else 4
-    alternate = Alternate(by_hand(*peer, recipe, images), cycle, warm_up=2)
+    alternate = Alternate(by_hand(*peer, recipe, images), cycle, 2, clock)
     batches: Any = [{"images": images}] * (cycle * (cycles + 2))
     trainer = L.Trainer(
         accelerator="cpu", max_epochs=1, callbacks=[alternate], logger=False,
