@@ -85,6 +85,14 @@ class TrainedModel:
         """Images that the critic had seen."""
         return int(self.card["clock"]["images"])
 
+    @property
+    def side(self) -> int:
+        """Side in pixels that the generator has grown to; the images' size for most pairs."""
+        network = self.module.average.network
+        if not self.module.grows:
+            return self.spec.size
+        return int(network.sides[network.level])  # type: ignore[index]
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights' file, in hex."""

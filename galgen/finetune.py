@@ -16,8 +16,8 @@ from galgen.data.module import CutoutDataModule
 from galgen.data.source import canonical
 from galgen.errors import ConfigError
 from galgen.models.base import AdversarialModule
-from galgen.models.registry import check_options, find
-from galgen.models.rules import check_recipe
+from galgen.models.registry import find
+from galgen.models.rules import check_growth, check_options, check_recipe
 from galgen.runs import RUNS
 from galgen.train import Outcome, Say, make_data, make_model, start
 from galgen.training.machine import IMAGES, find_accelerator
@@ -71,8 +71,9 @@ def prepare(source: TrainedModel, data: str | None = None, *layers: Mapping[str,
         )
     if config.data.size not in (None, source.spec.size):
         raise ConfigError(other_size(source, config.data.size))
-    check_options(find(source.name), config.model.options)
+    check_options(find(source.name).load(), config.model.options)
     check_recipe(find(source.name).load(), config.recipe, config.model.options)
+    check_growth(config)
     keep = config.finetune.keep if config.finetune is not None else ()
     _refuse_keeping(source, keep)
     if "clock" in keep:

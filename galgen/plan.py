@@ -28,6 +28,12 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
         counts = zip(data.classes, data.class_counts, strict=True)
         lines.append("classes: " + ", ".join(f"{name} {count:,}" for name, count in counts))
     lines += penalties(config, data)
+    grown = config.recipe.grow_images
+    if grown and grown != "auto":
+        lines.append(f"growing: coarse to fine, full size comes in from {grown:,} images on")
+    if config.recipe.ada:
+        most = config.recipe.ada_max
+        lines.append(f"augmentation: in front of the critic, with a probability up to {most:g}")
     lines.append(
         f"run: {config.model.name}, {train.images:,} images in batches of {train.batch}, "
         f"on {machine}"

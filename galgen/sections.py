@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+#: Weight of the past in one of Adam's averages.
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -75,7 +78,7 @@ class Recipe(Section):
     lr_decay: float = Field(
         0.1, gt=0, le=1, description="cosine schedule down to this fraction at --images; 1 for none"
     )
-    betas: tuple[float, float] = (0.0, 0.99)
+    betas: tuple[Momentum, Momentum] = (0.0, 0.99)
     beta2_start: float | None = Field(
         None, ge=0, lt=1, description="cosine schedule from this to the second of betas"
     )

@@ -92,7 +92,7 @@ def mix_layer(model: TrainedModel, layer: int | None = None) -> int:
             f"--mix: the pair {model.name} has no styles to mix, train one that has "
             f"({', '.join(able)})."
         )
-    last = network.style_layers - 1
+    last = network.active_styles - 1
     if layer is not None and not 1 <= layer <= last:
         raise ConfigError(f"--mix-layer {layer}: this model has the layers 1 to {last} to mix at.")
     return (last + 1) // 2 if layer is None else layer

@@ -25,8 +25,8 @@ from galgen.config import RunConfig, load_yaml
 from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.base import AdversarialModule
-from galgen.models.registry import check_options, find
-from galgen.models.rules import check_recipe
+from galgen.models.registry import find
+from galgen.models.rules import check_growth, check_options, check_recipe
 from galgen.models.sampling import KERNELS
 from galgen.plan import CONFIG, describe, resolve, write_config
 from galgen.randomness import key
@@ -82,11 +82,12 @@ def prepare(config: Mapping[str, Any] | None = None, *layers: Mapping[str, Any])
     pair = find(name)
     accelerator = find_accelerator(RunConfig.build(*given).train.accelerator)
     built = RunConfig.build({"train": {"images": IMAGES[accelerator]}}, pair.preset, *given)
-    check_options(pair, built.model.options)
+    check_options(pair.load(), built.model.options)
     check_recipe(pair.load(), built.recipe, built.model.options)
     if pair.load().grows and built.recipe.grow_images == "auto":
         # Written down, so that a larger --images later does not shrink the pictures again.
         built = built.replace({"recipe.grow_images": built.train.images // 2})
+    check_growth(built)
     if built.finetune is not None:
         raise ConfigError(
             "the configuration has a finetune section, which training from scratch has no use "

@@ -148,6 +148,10 @@ def sample(
             f"model: {model.path} ({model.name}, {spec.size} px, {', '.join(spec.bands)}, "
             f"{model.images:,} images)"
         )
+        if model.side < spec.size:
+            talk.say(
+                f"it has grown to {model.side} px so far: pictures are enlarged to {spec.size} px"
+            )
         draw = _mix if run.sample.mix else _interpolate if run.sample.interpolate else _galaxies
         draw(talk, model, run, out, dry_run)
 

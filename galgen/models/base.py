@@ -13,6 +13,7 @@ import galgen
 from galgen.bands import ImageSpec
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.objective import Objective
+from galgen.models.rules import check_data, check_options, check_recipe
 from galgen.models.sampling import SamplingModule
 from galgen.models.styles import mixed_styles, path_penalty
 from galgen.nn.augment import DRAWS, augment
@@ -93,6 +94,8 @@ class AdversarialModule(SamplingModule):
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**(recipe or {}))
         self.options = options
         self.seed = seed
+        check_options(type(self), options)
+        check_recipe(type(self), self.recipe, options)
         end = EndSettings(**{k: v for k, v in options.items() if k in EndSettings.model_fields})
         own = {k: v for k, v in options.items() if k not in EndSettings.model_fields}
         networks = self.build(size, len(names), len(self.classes), end=end, **own)
@@ -181,7 +184,9 @@ class AdversarialModule(SamplingModule):
         ConfigError
             If a network has fewer.
         """
-        if self.grows and self.recipe.grow_images not in ("auto", 0) and (generator or critic):
+        if self.grows and self.recipe.grow_images == "auto" and (generator or critic):
+            self.recipe = self.recipe.model_copy(update={"grow_images": 0})
+        if self.grows and self.recipe.grow_images and (generator or critic):
             raise ConfigError(
                 f"recipe.grow_images {self.recipe.grow_images} and frozen layers do not go "
                 "together, since layers come in as the pair grows: set recipe.grow_images to 0."
@@ -226,24 +231,12 @@ class AdversarialModule(SamplingModule):
         spec = getattr(data, "spec", None)
         if spec is None or data is None:
             return
-        if (spec.size, spec.n_bands) != (self.spec.size, self.spec.n_bands) or (
-            self._named_bands and spec.bands != self.spec.bands
-        ):
-            raise ConfigError(
-                f"the model makes {self.spec.size} px images in {', '.join(self.spec.bands)}, the "
-                f"data hold {spec.size} px in {', '.join(spec.bands)}: build it with "
-                "size=data.spec.size and bands=data.spec.bands."
-            )
-        if self.classes and tuple(data.classes) != self.classes:
-            raise ConfigError(
-                f"the model knows the classes {', '.join(self.classes)}, the data "
-                f"{', '.join(data.classes) or 'none'}: build it with classes=data.classes."
-            )
+        check_data(self, data, self.trainer.world_size, named_bands=self._named_bands)
         self.spec, self.stretch = spec, data.stretch
         self.make_psf(spec)
         self.objective.variance, self.objective.batch = data.variance, data.batch
         self.objective.images = len(data.split[0])
-        if self.recipe.grow_images == "auto":
+        if self.grows and self.recipe.grow_images == "auto":
             whole = self.total_images or 0
             self.recipe = self.recipe.model_copy(update={"grow_images": whole // 2})
         if self.classes:
@@ -274,7 +267,7 @@ class AdversarialModule(SamplingModule):
         step = self.clock.images // (n * replicas)
         generator_due = (step + 1) % recipe.critic_steps == 0
         penalty_due = step % recipe.penalty_every == 0
-        path_due = recipe.path_length and step % (recipe.path_every * recipe.critic_steps) == 0
+        path_due = recipe.path_length and (step // recipe.critic_steps) % recipe.path_every == 0
         optimizers = cast(list[Any], self.optimizers())
         self._follow_clock(optimizers)
 
@@ -337,7 +330,9 @@ class AdversarialModule(SamplingModule):
         return self.recipe.path_every * self.recipe.path_length * penalty
 
     def _descend(self, optimizer: Any, loss: Tensor, which: str) -> None:
-        norm, bad = descend(optimizer, self.manual_backward, loss)
+        # Under autocast the second derivatives of penalties would be taken in low precision.
+        with torch.autocast(self.device.type, enabled=False):
+            norm, bad = descend(optimizer, self.manual_backward, loss)
         self.means.note(f"gradient_{which}", norm)
         self.means.note(f"nonfinite_{which}", bad)
 

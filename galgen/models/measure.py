@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader
 from galgen.config import RunConfig
 from galgen.errors import ConfigError
 from galgen.models.base import AdversarialModule
-from galgen.models.registry import check_options, find
+from galgen.models.registry import find
+from galgen.models.rules import check_options
 from galgen.models.sampling import CHUNK
 from galgen.sections import Recipe
 from galgen.training.activations import SavedActivations
@@ -291,7 +292,7 @@ def measure(
     config = RunConfig.build(pair.preset, *layers, fixed)
     with torch.random.fork_rng(devices=[]):
         try:
-            check_options(pair, config.model.options)
+            check_options(pair.load(), config.model.options)
             model = pair.load()(size, bands, recipe=config.recipe, **config.model.options)
         except ConfigError as error:
             return Measured(name, pair.summary, refused=str(error))

@@ -68,8 +68,8 @@ class Objective:
         An automatic gamma is `GAMMA_RATE` times size^2 / batch, and a quarter of that above
         `MANY_IMAGES`. The form is the heuristic of Karras et al. 2020b (arXiv:2006.06676,
         appendix C), which takes 0.0002 for large networks and sets and four times that for small
-        ones. Ours was found by trial, with all losses but the Wasserstein, on 300 to 4,500 galaxies
-        of the built-in sets, SDSS, HSC and FIRST; with 0.0008 StyleGAN2 under the logistic loss drew
+        ones. Ours was found by trial, with the relativistic loss on 300 to 4,500 galaxies of the
+        built-in sets, SDSS, HSC and FIRST; with 0.0008 StyleGAN2 under the logistic loss drew
         smears on 288 galaxies.
 
         The critic of a set whose images hardly differ (radio sources on black) needs steep

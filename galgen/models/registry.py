@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from galgen.errors import ConfigError
 
@@ -123,23 +120,3 @@ def find(name: str) -> Pair:
     near = difflib.get_close_matches(name, PAIRS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(PAIRS)}."
     raise ConfigError(f"--model {name} is not known: {hint}")
-
-
-def check_options(pair: Pair, options: Mapping[str, Any]) -> None:
-    """Refuse network options that the pair does not have, and values of another type."""
-    from galgen.nn.ending import EndSettings
-
-    build = pair.load().build
-    own = [p.name for p in inspect.signature(build).parameters.values() if p.default is not p.empty]
-    known = [*own, *EndSettings.model_fields]
-    kinds = get_type_hints(build) | get_type_hints(EndSettings)
-    for name, value in options.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
-            raise ConfigError(f"model.options.{name} is not an option of this model: {hint}")
-        try:
-            TypeAdapter(kinds[name]).validate_python(value)
-        except ValidationError as error:
-            message = error.errors()[0]["msg"].replace("Input should be", "should be")
-            raise ConfigError(f"model.options.{name}: {message}, got {value!r}.") from None

@@ -1,16 +1,53 @@
-"""Recipes that make no sense for a pair are refused, each with its reason and the way out."""
+"""Options and recipes that make no sense for a pair are refused, each with the way out."""
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from galgen.errors import ConfigError
 from galgen.losses import make_loss
+from galgen.nn.ending import EndSettings
+from galgen.nn.layers import MinibatchStd
 from galgen.sections import Recipe
 
 if TYPE_CHECKING:
+    from galgen.config import RunConfig
     from galgen.models.base import AdversarialModule
+
+
+def check_options(pair: type[AdversarialModule], options: Mapping[str, Any]) -> None:
+    """Refuse network options that the pair does not have, and values of another type.
+
+    Parameters
+    ----------
+    pair
+        Class of the pair; the keyword arguments of its `build` are its options, beside those of
+        `EndSettings`.
+
+    Raises
+    ------
+    ConfigError
+        For the first that is wrong.
+    """
+    parameters = inspect.signature(pair.build).parameters.values()
+    own = [p.name for p in parameters if p.default is not p.empty]
+    known = [*own, *EndSettings.model_fields]
+    kinds = get_type_hints(pair.build) | get_type_hints(EndSettings)
+    for name, value in options.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
+            raise ConfigError(f"model.options.{name} is not an option of this model: {hint}")
+        try:
+            TypeAdapter(kinds.get(name, Any)).validate_python(value, strict=True)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].replace("Input should be", "should be")
+            raise ConfigError(f"model.options.{name}: {message}, got {value!r}.") from None
 
 
 def check_recipe(
@@ -61,6 +98,16 @@ def check_recipe(
         )
 
 
+def check_growth(config: RunConfig) -> None:
+    """Refuse a run that would end before its pair has grown to full size."""
+    begins, images = config.recipe.grow_images, config.train.images
+    if begins != "auto" and begins >= images:
+        raise ConfigError(
+            f"recipe.grow_images {begins:,} leaves no time at full size in --images {images:,}: "
+            "choose less of the first or more of the second."
+        )
+
+
 def _check_coupled(recipe: Recipe) -> None:
     for name in ("r1", "r2", "gp"):
         weight = getattr(recipe, name)
@@ -99,3 +146,45 @@ def _check_bounded(recipe: Recipe, coupled: bool) -> None:
         way_out = "set recipe.gp to 10, or recipe.r1 and recipe.r2 to auto"
     joint = "," if coupled else ":"
     raise ConfigError(f"recipe.loss {recipe.loss} {reasons[recipe.loss]}{joint} {way_out}.")
+
+
+def check_data(module: AdversarialModule, data: Any, replicas: int, *, named_bands: bool) -> None:
+    """Refuse data that a module was not built for.
+
+    Parameters
+    ----------
+    data
+        The datamodule, with its spec, classes, stretch and global batch.
+    replicas
+        Number of processes.
+    named_bands
+        Whether the module's bands have names, which then must agree.
+    """
+    spec, own = data.spec, module.spec
+    if (spec.size, spec.n_bands) != (own.size, own.n_bands) or (
+        named_bands and spec.bands != own.bands
+    ):
+        raise ConfigError(
+            f"the model makes {own.size} px images in {', '.join(own.bands)}, the "
+            f"data hold {spec.size} px in {', '.join(spec.bands)}: build it with "
+            "size=data.spec.size and bands=data.spec.bands."
+        )
+    if module.classes and tuple(data.classes) != module.classes:
+        raise ConfigError(
+            f"the model knows the classes {', '.join(module.classes)}, the data "
+            f"{', '.join(data.classes) or 'none'}: build it with classes=data.classes."
+        )
+    if module.options.get("clamp") and data.stretch.kind == "asinh":
+        raise ConfigError(
+            "model.options.clamp ends images at 0 and 1, but under an asinh stretch the sky's "
+            "noise lies around 0: set it to false, or data.stretch to linear or minmax."
+        )
+    for layer in module.critic.modules():
+        if not isinstance(layer, MinibatchStd) or data.batch % replicas:
+            continue
+        if layer.group_of(data.batch // replicas) != layer.group_of(data.batch):
+            raise ConfigError(
+                f"--batch {data.batch} on {replicas} devices tears the groups of {layer.group} "
+                "that the critic compares: choose a multiple of "
+                f"{layer.group * replicas}."
+            )

@@ -61,6 +61,8 @@ def path_penalty(
             images.shape[2] * images.shape[3]
         )
         lengths = path_lengths(images, styles, draw)
+        # The root of a mean over layers: those that a growing generator does not use have no part.
+        lengths = lengths * math.sqrt(generator.style_layers / generator.active_styles)
     present = lengths.detach().mean()
     replicas = world()[1]
     if replicas > 1:

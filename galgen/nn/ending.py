@@ -159,7 +159,10 @@ class End(nn.Module):
             picture = picture + (grain if amount == 1 else amount * grain)
         if self.smear is not None:
             picture = self.smear(picture, None if noise is None else noise[-1], amount)
-        return clamp_inward(picture) if self.settings.clamp else picture
+        if not self.settings.clamp:
+            return picture
+        clamped = clamp_inward(picture)
+        return clamped if amount == 1 else torch.lerp(picture, clamped, amount)
 
     def layers(self, block: str) -> list[Layer]:
         """Units of freezing."""

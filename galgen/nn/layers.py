@@ -48,14 +48,36 @@ class MinibatchStd(nn.Module):
         super().__init__()
         self.group = group
 
+    def group_of(self, batch: int) -> int:
+        """Images a group in such a batch."""
+        return max(d for d in range(1, self.group + 1) if batch % d == 0)
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C + 1, H, W)."""
         n = x.shape[0]
-        group = max(d for d in range(1, self.group + 1) if n % d == 0)
+        group = self.group_of(n)
         y = x.float().view(n // group, group, *x.shape[1:])
         std = (y.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
         maps = std.repeat_interleave(group).to(x.dtype).view(n, 1, 1, 1)
         return torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
+
+
+def projected_score(
+    score: nn.Module, embedding: nn.Embedding | None, x: Tensor, labels: Tensor | None
+) -> Tensor:
+    """Features (N, F) to scores (N,), with the projection of class numbers (N,) where there is an
+    embedding (Miyato and Koyama 2018, arXiv:1802.05637).
+
+    In float32, because losses are made of small differences of scores.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.to(next(score.parameters()).dtype)
+        total = cast(Tensor, score(x)).squeeze(1)
+        if embedding is not None:
+            if labels is None:
+                raise ValueError("this critic is conditional: give labels")
+            total = total + (embedding(labels) * x).sum(dim=1)
+    return total
 
 
 def upsample(x: Tensor) -> Tensor:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
 from galgen.nn.ending import End, EndSettings
-from galgen.nn.layers import LEAK
+from galgen.nn.layers import LEAK, projected_score
 from galgen.nn.pyramid import MAX_SIZE, MIN_SIZE
 from galgen.nn.units import Layer
 
@@ -180,12 +179,7 @@ class CourseCritic(nn.Module):
         for stage in self.stages:
             x = F.leaky_relu(stage(x), LEAK)
         x = self.dropout(x.flatten(1))
-        score = cast(Tensor, self.score(x)).squeeze(1)
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this critic is conditional: give labels")
-            score = score + (self.embedding(labels) * x).sum(dim=1)
-        return score
+        return projected_score(self.score, self.embedding, x, labels)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""

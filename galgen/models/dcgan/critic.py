@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.models.dcgan.norm import Norm, make_norm
-from galgen.nn.layers import LEAK, MinibatchStd
+from galgen.nn.layers import LEAK, MinibatchStd, projected_score
 from galgen.nn.pyramid import pyramid
 from galgen.nn.units import Layer
 
@@ -65,12 +64,7 @@ class Critic(nn.Module):
         for stage, norm in zip(self.stages, self.norms, strict=True):
             x = F.leaky_relu(norm(stage(x)), LEAK)
         x = F.leaky_relu(self.mix_norm(self.mix(self.minibatch_std(x))), LEAK).flatten(1)
-        score = cast(Tensor, self.score(x)).squeeze(1)
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this critic is conditional: give labels")
-            score = score + (self.embedding(labels) * x).sum(dim=1)
-        return score
+        return projected_score(self.score, self.embedding, x, labels)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""

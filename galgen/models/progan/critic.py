@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from galgen.nn.equalised import EqualisedConv2d, EqualisedLinear
 from galgen.nn.growing import Growing
-from galgen.nn.layers import LEAK, MinibatchStd
+from galgen.nn.layers import LEAK, MinibatchStd, projected_score
 from galgen.nn.pyramid import doubling_widths, exact_levels
 from galgen.nn.units import Layer
 
@@ -91,12 +91,7 @@ class Critic(Growing, nn.Module):
                 x = torch.lerp(self._enter(F.avg_pool2d(image, 2), level - 1), x, self.alpha)
         x = F.leaky_relu(self.mix(self.minibatch_std(x)), LEAK).flatten(1)
         x = F.leaky_relu(self.dense(x), LEAK)
-        score = cast(Tensor, self.score(x)).squeeze(1)
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this critic is conditional: give labels")
-            score = score + (self.embedding(labels) * x).sum(dim=1)
-        return score
+        return projected_score(self.score, self.embedding, x, labels)
 
     def _enter(self, image: Tensor, level: int) -> Tensor:
         return F.leaky_relu(self.from_bands[level - self.first_level](image), LEAK)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.models.r3gan.stage import Basis, Shape, Stage, make_stages, scaled_start
+from galgen.nn.layers import projected_score
 from galgen.nn.pyramid import doubling_widths, exact_levels
 from galgen.nn.units import Layer
 
@@ -57,12 +56,7 @@ class Critic(nn.Module):
             # The mean of 2x2 pixels is bilinear interpolation at half the side.
             x = stage(stage.adapt(F.avg_pool2d(x, 2)) if level else x)
         x = self.basis.gather(x)
-        score = cast(Tensor, self.score(x)).squeeze(1)
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this critic is conditional: give labels")
-            score = score + (self.embedding(labels) * x).sum(dim=1)
-        return score
+        return projected_score(self.score, self.embedding, x, labels)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""

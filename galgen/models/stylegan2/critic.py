@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.nn.equalised import EqualisedConv2d, EqualisedLinear
-from galgen.nn.layers import LEAK, MinibatchStd
+from galgen.nn.layers import LEAK, MinibatchStd, projected_score
 from galgen.nn.pyramid import doubling_widths, exact_levels
 from galgen.nn.resample import blur, downsample2
 from galgen.nn.units import Layer
@@ -77,12 +76,7 @@ class Critic(nn.Module):
         x = F.leaky_relu(self.mix(self.minibatch_std(x)), LEAK)
         with torch.autocast(x.device.type, enabled=False):
             x = F.leaky_relu(self.dense(x.to(self.dense.weight.dtype).flatten(1)), LEAK)
-            score = cast(Tensor, self.score(x)).squeeze(1)
-            if self.embedding is not None:
-                if labels is None:
-                    raise ValueError("this critic is conditional: give labels")
-                score = score + (self.embedding(labels) * x).sum(dim=1)
-        return score
+        return projected_score(self.score, self.embedding, x, labels)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""
