@@ -23,6 +23,7 @@ from galgen import checkpoint
 from galgen.data.module import CutoutDataModule
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import find
+from galgen.training.ada import AdaptiveP
 from tiny import assert_same_training, classes_folder, differences, interrupt_at, last, logged, run
 
 
@@ -66,6 +67,10 @@ class Case:
         recipe = {**self.recipe, **(recipe or {})}
         make = find(self.pair).load()
         return make(size, bands, classes=classes, recipe=recipe, **self.options(size), **more)
+
+    def growing(self, images: int) -> dict[str, int]:
+        """When a growing pair is to be grown; nothing for others."""
+        return {"grow_images": images} if find(self.pair).load().grows else {}
 
     def changes(self, **more: Any) -> dict[str, Any]:
         """Settings of a tiny run of this pair."""
@@ -111,7 +116,7 @@ class PairContract:
     ) -> None:
         data = self.data(case, tmp_path, conditional)
         # A relativistic loss only sees differences of scores, so their offset has no gradient.
-        recipe = {"loss": "logistic", "grow_images": 16}
+        recipe = {"loss": "logistic", **case.growing(16)}
         model = case.build(data.spec.size, data.spec.n_bands, classes=data.classes, recipe=recipe)
         assert bool(model.classes) == conditional
         reached: set[str] = set()
@@ -171,7 +176,7 @@ class PairContract:
                 **recipe,
                 "critic_steps": 2,
                 "drift": 0.01,
-                "grow_images": 64,
+                **case.growing(64),
                 **case.recipe,
             },
             "steps": 16,
@@ -188,7 +193,9 @@ class PairContract:
         one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
         moved = [(v - one["start"][k]).abs().max() for k, v in one["state"].items()]
         assert sorted(moved)[len(moved) // 2] > 1e-4
-        for part in ("state", "ema"):
+        assert one["steered"]["p"] > 0
+        assert (one["steered"]["path_mean"] > 0) == bool(case.recipe.get("path_length"))
+        for part in ("state", "ema", "steered"):
             for name, value in one[part].items():
                 assert torch.allclose(value, two[part][name], rtol=1e-6, atol=1e-7), name
         whole = torch.load(tmp_path / "1.rank0.pt", weights_only=True)
@@ -206,6 +213,8 @@ class PairContract:
         import galgen.train
 
         monkeypatch.setattr(galgen.train, "EPOCH_BATCHES", 5)
+        # So that adaptive augmentation, where there is any, has something to do.
+        monkeypatch.setattr(AdaptiveP, "START", 0.5)
         changes = case.changes(recipe__critic_steps=2, train__metric_images=32)
         changes |= {"train__metric_samples": 16, **case.resumed}
         whole = run(tmp_path / "whole", **changes)
@@ -216,6 +225,8 @@ class PairContract:
         resumed = galgen.train.resume(half.run)
         assert (resumed.reason, resumed.images) == ("finished", 96)
         assert_same_training(last(whole), last(resumed))
+        assert (last(whole)["ada"]["p"] != 0.5) == bool(case.recipe.get("ada"))
+        assert (last(whole)["galgen"]["path_mean"] > 0) == bool(case.recipe.get("path_length"))
         assert logged(whole.run) == logged(resumed.run)
         assert any(row.get("frechet") for row in logged(whole.run))
         best = [checkpoint.read(r.run / "checkpoints" / "best.ckpt") for r in (whole, resumed)]

@@ -77,6 +77,8 @@ def main(job: dict, out: Path) -> None:
         **job["options"],
     )
     plain_descent(model)
+    # Where there is adaptive augmentation, it has something to do from the first step.
+    model.ada.p = torch.tensor(0.5)
     start = {name: value.clone() for name, value in model.state_dict().items()}
     latents = without_layer_noise(model)
     devices = job["devices"]
@@ -94,7 +96,9 @@ def main(job: dict, out: Path) -> None:
     trainer.fit(model, data)
     torch.save(torch.stack(latents), out.with_suffix(f".rank{trainer.global_rank}.pt"))
     if trainer.is_global_zero:
-        torch.save({"start": start, "state": model.state_dict(), "ema": model.average.state()}, out)
+        ended = {"state": model.state_dict(), "ema": model.average.state()}
+        steered = {"p": model.ada.p, "path_mean": model.path_mean}
+        torch.save({"start": start, "steered": steered, **ended}, out)
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def test_a_newer_layout_asks_for_an_upgrade(copy: Any) -> None:
         (lambda c: c["galgen"].update(clock=None), "lacks or distorts"),
         (lambda c: c["galgen"].update(format="new"), "lacks or distorts"),
         (lambda c: c["galgen"].update(recipe={"loss": "x"}), "lacks or distorts"),
-        (lambda c: c["galgen"].update(options={"depth": 9}), "lacks or distorts"),
+        (lambda c: c["galgen"].update(options={"depth": 9}), "cannot be built"),
         (lambda c: c["galgen"]["options"].update(widths=[4, 4, 4]), "does not fit its own"),
         (lambda c: c["state_dict"].popitem(), "does not fit its own"),
         (lambda c: c["ema"].popitem(), "does not fit its own"),

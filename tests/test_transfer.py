@@ -370,9 +370,11 @@ def test_a_point_spread_function_is_the_new_bands_own(tmp_path: Path) -> None:
     assert kernels[0].max() > old[0].max()
 
 
-def test_a_pair_that_had_not_grown_says_so(tmp_path: Path) -> None:
+def test_a_pair_that_had_not_grown_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = next(case for case in CASES if case.pair == "progan")
-    half = run(tmp_path, **case.changes(train__images=24, recipe__grow_images=64))
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 24)
+        half = run(tmp_path, **case.changes(recipe__grow_images=64))
     said: list[str] = []
     tuned = finetune(half.run, config=SHORT, out=tmp_path, say=said.append)
     assert any("had grown to 4 px: what makes finer detail" in line for line in said)

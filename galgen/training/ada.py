@@ -36,9 +36,12 @@ class AdaptiveP:
         0-dim, float32.
     """
 
+    #: p of the first step.
+    START = 0.0
+
     def __init__(self, target: float, images: int, most: float) -> None:
         self.target, self.images, self.most = target, images, most
-        self.p = torch.zeros(())
+        self.p = torch.tensor(self.START)
         # Sum of signs and their number since the last change, over all replicas.
         self._sums = torch.zeros(2)
         self._steps = self._shown = 0

@@ -29,7 +29,7 @@ class TestBatchNorm(PairContract):
 
 
 def test_where_the_norms_are() -> None:
-    model = DCGAN(16, **options(16))
+    model = DCGAN(16, recipe={"loss": "logistic"}, **options(16))
     norms = {
         which: [name for name, module in network.named_modules() if isinstance(module, BatchNorm)]
         for which, network in (("generator", model.generator), ("critic", model.critic))
