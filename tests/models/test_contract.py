@@ -63,7 +63,7 @@ CASES = [
         recipe={
             "lr": 0.03,
             "ada": True,
-            "ada_images": 100,
+            "ada_images": 400,
             "mixing": 0.9,
             "path_length": 2.0,
             "path_every": 2,
