@@ -13,7 +13,9 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 class Section(BaseModel):
     """One frozen part of the configuration; unknown keys are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class DataConfig(Section):
@@ -184,6 +186,12 @@ class SampleConfig(Section):
         values = dict(values)
         for name in ("psf", "mix", "interpolate"):
             value = values.get(name)
+            if name != "psf" and type(value) in (int, float):
+                # YAML reads 12:3 as the sexagesimal number 723.
+                raise ValueError(
+                    f"YAML reads {name} as the number {value}, so put what you mean in quotes: "
+                    f"\"'12:3'\""
+                )
             parts = value if isinstance(value, list | tuple) else [value]
             if value is not None and all(type(part) in (int, float) for part in parts):
                 values[name] = ",".join(map(str, parts))

@@ -151,3 +151,9 @@ def test_every_key_has_a_default_that_yaml_can_hold() -> None:
 def test_every_number_of_images_may_be_written_short(key: str) -> None:
     section, name = key.split(".")
     assert getattr(getattr(RunConfig.build({key: "3k"}), section), name) == 3000
+
+
+@pytest.mark.parametrize("setting", ["recipe.lr=.inf", "recipe.r1=.nan", "recipe.betas=[0, 1.5]"])
+def test_numbers_that_no_run_can_use(setting: str) -> None:
+    with pytest.raises(ConfigError, match=r"recipe\.(lr|r1|betas)"):
+        RunConfig.build(parse_settings([setting]))

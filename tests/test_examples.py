@@ -52,6 +52,10 @@ def short_run(name: str, *arguments: str, count: int = 40) -> Path:
         widths = [4] * (4 if size == 32 else 5)
         command += ["--set", f"model.options.widths={widths}"]
         command += ["--set", f"model.options.critic_widths={widths}"]
+    if "grow_images" in settings.get("recipe", {}):
+        command += ["--set", "recipe.grow_images=16"]
+    if "holdout" in settings["data"]:
+        command += ["--set", "data.holdout=0.5"]
     command += ["--set", f"data.count={count}"]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -88,12 +88,15 @@ def train(
             outcome = go_on(data, changes=merged, say=talk.say, console=talk.console)
         else:
             from galgen.runs import RUNS
-            from galgen.train import make_data, prepare
+            from galgen.train import make_data, make_model, prepare
             from galgen.train import train as start
 
             run = prepare(*layers)
             if dry_run:
-                show_plan(talk, run, make_data(run))
+                data = make_data(run)
+                # What the networks cannot do is refused here too.
+                make_model(run, data)
+                show_plan(talk, run, data)
                 return
             outcome = start(run, out=out or RUNS, say=talk.say, console=talk.console)
         report(talk, outcome)
