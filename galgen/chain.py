@@ -15,7 +15,7 @@ from torch import distributed as dist
 
 from galgen import checkpoint
 from galgen.config import load_yaml
-from galgen.errors import CheckpointError
+from galgen.errors import CheckpointError, ConfigError
 from galgen.finetune import begin
 from galgen.finetune import prepare as prepare_tuning
 from galgen.io.atomic import replacing
@@ -89,6 +89,13 @@ class _Record:
         if entry is None:
             return None
         run = self.folder.parent / entry["run"]
+        if entry.get("reason") in _ENDED:
+            if checkpoint_in(run) is None:
+                raise CheckpointError(
+                    f"stage {name} has ended, but {run} holds no checkpoint any more: put the "
+                    "folder back, or begin another chain."
+                )
+            return run, entry
         return (run, entry) if (run / "checkpoints" / "last.ckpt").is_file() else None
 
     def note(self, name: str, run: Path, **more: Any) -> None:
@@ -156,19 +163,40 @@ def resume_chain(
     return _run(record, say or (lambda line: None), console)
 
 
-def standing(folder: str | Path) -> list[str]:
-    """How far a chain has come, a sentence for each stage."""
+@dataclass(frozen=True)
+class Standing:
+    """How far a stage has come; as text, a sentence.
+
+    Attributes
+    ----------
+    name
+        Of the stage.
+    run
+        Its run folder; None if it has not begun.
+    images
+        At which it ended; None if it has not.
+    """
+
+    name: str
+    run: Path | None = None
+    images: int | None = None
+
+    def __str__(self) -> str:
+        if self.run is None:
+            return f"{self.name}: would begin"
+        if self.images is None:
+            return f"{self.name}: would go on with {self.run}"
+        return f"{self.name}: done at {self.images:,} images, {self.run}"
+
+
+def standing(folder: str | Path) -> list[Standing]:
+    """How far the stages of a chain have come."""
     record = _read(Path(folder))
-    lines = []
-    for stage in record.stages:
-        known = record.run_of(stage.name)
-        if known is None:
-            lines.append(f"{stage.name}: would begin")
-        elif known[1].get("reason") in _ENDED:
-            lines.append(f"{stage.name}: done at {known[1]['images']:,} images, {known[0]}")
-        else:
-            lines.append(f"{stage.name}: would go on with {known[0]}")
-    return lines
+    known = {stage.name: record.run_of(stage.name) for stage in record.stages}
+    return [
+        Standing(name) if found is None else Standing(name, found[0], found[1].get("images"))
+        for name, found in known.items()
+    ]
 
 
 def _read(folder: Path) -> _Record:
@@ -176,7 +204,21 @@ def _read(folder: Path) -> _Record:
         raise CheckpointError(f"{folder} holds no {RECORD}: give the folder of a chain.")
     content = load_yaml(folder / RECORD)
     stages = plan({"chain": content.get("chain")})
-    return _Record(folder, stages, dict(content.get("runs") or {}))
+    runs = content.get("runs") or {}
+    entries = runs.values() if isinstance(runs, dict) else [runs]
+    if not all(_is_entry(entry) for entry in entries):
+        raise ConfigError(
+            f"{folder / RECORD} does not say under runs which run each stage made: leave the "
+            "record as galgen writes it."
+        )
+    return _Record(folder, stages, runs)
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether that is what `_Record.note` writes."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("run"), str):
+        return False
+    return entry.get("reason") not in _ENDED or isinstance(entry.get("images"), int)
 
 
 def _run(record: _Record, say: Say, console: Console | None) -> ChainOutcome:

@@ -12,7 +12,13 @@ from typing import Any
 
 from galgen.config import RunConfig, merge
 from galgen.data.folder import BUILT_IN
+from galgen.data.source import canonical
 from galgen.errors import ConfigError, DataError, UserError
+from galgen.models.registry import find
+from galgen.models.rules import check_growth, check_options, check_recipe
+from galgen.train import prepare
+from galgen.training.machine import IMAGES, find_accelerator
+from galgen.transfer import settle
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -63,7 +69,8 @@ def plan(config: Mapping[str, Any], *layers: Mapping[str, Any]) -> list[Stage]:
     Raises
     ------
     ConfigError
-        For unknown keys and wrong values, with the stage's name.
+        For unknown keys, wrong values, options and recipes that make no sense, and sizes and
+        depths that the networks do not have, with the stage's name.
     """
     if "runs" in config:
         raise ConfigError(
@@ -78,6 +85,7 @@ def plan(config: Mapping[str, Any], *layers: Mapping[str, Any]) -> list[Stage]:
     shared = {key: value for key, value in config.items() if key != "chain"}
     for layer in (shared, *layers):
         _check_keys(layer, names)
+        check_sections(_rest(layer, names))
     if any("source" in merge(_rest(layer, names)).get("data", {}) for layer in layers):
         raise ConfigError(
             "a chain has data for each stage: leave DATA out, or name it by "
@@ -87,7 +95,15 @@ def plan(config: Mapping[str, Any], *layers: Mapping[str, Any]) -> list[Stage]:
     for number, (name, own) in enumerate(zip(names, listed, strict=True)):
         mine = {key: value for key, value in own.items() if key != "name"}
         over = [part for layer in layers for part in (_rest(layer, names), _of(layer, name))]
+        for part in (mine, *over):
+            with named(Stage(name, {}, first=number == 0)):
+                check_sections(part)
         settings = merge(shared, mine, *over)
+        if "checkpoint" in (settings.get("finetune") or {}):
+            raise ConfigError(
+                f"stage {name}: finetune.checkpoint is the best of the stage before: leave it out, "
+                "or use galgen finetune."
+            )
         if number == 0:
             if "finetune" in merge(mine, *(_of(layer, name) for layer in layers)):
                 raise ConfigError(f"stage {name}: the first trains from scratch, without finetune.")
@@ -158,21 +174,92 @@ def named(stage: Stage) -> Iterator[None]:
         raise type(error)(f"stage {stage.name}: {error}") from error
 
 
+def check_sections(layer: Mapping[str, Any]) -> None:
+    """Refuse a value where a section of a configuration belongs.
+
+    Raises
+    ------
+    ConfigError
+        For the first, with the way out.
+    """
+    for name, value in merge(layer).items():
+        section = name in RunConfig.model_fields and name != "seed"
+        if section and not isinstance(value, Mapping) and (name, value) != ("finetune", None):
+            raise ConfigError(f"{name}: say which setting of this section, got {value!r}.")
+
+
+def following(before: RunConfig, *layers: Mapping[str, Any]) -> RunConfig:
+    """The configuration of a fine-tuning, as far as it is known before its checkpoint is there.
+
+    Parameters
+    ----------
+    before
+        Of the run that leaves the checkpoint.
+    *layers
+        As those of `galgen.finetune.prepare`.
+
+    Raises
+    ------
+    ConfigError
+        For what is refused there.
+    """
+    given = merge(*layers)
+    if "checkpoint" in (given.get("finetune") or {}):
+        raise ConfigError("finetune.checkpoint is that of the run before: leave it out.")
+    source = given.get("data", {}).get("source")
+    own = source is None or canonical(source) == canonical(before.data.source)
+    old = before.to_dict()
+    pair = find(before.model.name).load()
+    base = {
+        "model": old["model"],
+        "recipe": {**old["recipe"], "grow_images": 0 if pair.grows else "auto"},
+        "data": old["data"] if own else {"size": before.data.size},
+        "finetune": {"checkpoint": "the run before"},
+    }
+    machine = find_accelerator(RunConfig.build(base, given).train.accelerator)
+    config = RunConfig.build({"train": {"images": IMAGES[machine] // 2}}, base, given)
+    if config.model.name != before.model.name:
+        raise ConfigError(
+            f"--model {config.model.name} is not the {before.model.name} that comes before: "
+            "leave it out."
+        )
+    check_options(pair, config.model.options)
+    check_recipe(pair, config.recipe, config.model.options)
+    check_growth(config)
+    return config
+
+
+def try_out(config: RunConfig, size: int) -> None:
+    """Make the networks of a configuration once, and freeze what it says.
+
+    Raises
+    ------
+    ConfigError
+        For a size that they cannot have, and more frozen layers than there are.
+    """
+    pair = find(config.model.name).load()
+    bands = config.data.bands or 3
+    settle(pair(size, bands, recipe=config.recipe, **config.model.options), config)
+
+
 def _check(stages: Sequence[Stage]) -> None:
     """Find what would only show hours later."""
     sizes: dict[int, str] = {}
-    first = ""
+    configs: list[RunConfig] = []
     for stage in stages:
         with named(stage):
-            config = stage.build()
-            first = first or config.model.name
-            if "name" in stage.settings.get("model", {}) and config.model.name != first:
-                raise ConfigError(
-                    f"--model {config.model.name} is not the {first} that the chain begins with."
-                )
-            if config.data.size is not None:
-                sizes.setdefault(config.data.size, stage.name)
+            given = stage.build().data.size
             require_data(stage.source, f"--set {stage.name}.data.source=FOLDER")
+            if stage.first:
+                configs.append(prepare(stage.settings))
+            else:
+                configs.append(following(configs[-1], stage.settings))
+            if given is not None:
+                sizes.setdefault(given, stage.name)
     if len(sizes) > 1:
         told = ", ".join(f"{size} px in {name}" for size, name in sizes.items())
         raise ConfigError(f"a chain keeps the size of its images, not {told}: choose one.")
+    for stage, config in zip(stages, configs, strict=True):
+        for size in sizes:
+            with named(stage):
+                try_out(config, size)

@@ -91,7 +91,7 @@ def test_an_interrupted_chain_goes_on_and_equals_an_uninterrupted_one(
         half = chain(settings(tmp_path / "blobs"), out=tmp_path / "half")
     assert half.reason == "interrupted"
     assert len(half.stages) == (1 if images == 8 else 2)
-    told = standing(half.folder)
+    told = [str(stage) for stage in standing(half.folder)]
     assert told[-1] == "real: would begin"
     assert told[len(half.stages) - 1].endswith(f"would go on with {half.stages[-1].run}")
     # A run folder moves with its chain, and what is finished is not trained again.
@@ -115,10 +115,27 @@ def test_an_interrupted_chain_goes_on_and_equals_an_uninterrupted_one(
 def test_a_stage_that_was_cut_off_before_its_first_snapshot_begins_again(tmp_path: Path) -> None:
     done = chain(settings(tmp_path / "blobs"), out=tmp_path / "runs")
     real = done.stages[2].run
-    (real / "checkpoints" / "last.ckpt").unlink()
+    for path in (real / "checkpoints").iterdir():
+        path.unlink()
+    # What has ended is not done again behind one's back.
+    for act in (resume_chain, standing):
+        with pytest.raises(CheckpointError, match=r"stage real has ended, but .* no checkpoint"):
+            act(done.folder)
+    record = yaml.safe_load((done.folder / "chain.yaml").read_text())
+    record["runs"]["real"] = {"run": real.name}
+    (done.folder / "chain.yaml").write_text(yaml.safe_dump(record))
     again = resume_chain(done.folder)
     assert again.stages[2].run != real
     assert again.stages[:2] == done.stages[:2]
+
+
+@pytest.mark.parametrize("runs", [5, [1], {"real": 5}, {"real": {"run": "a", "reason": "minutes"}}])
+def test_a_record_that_was_spoilt(runs: Any, tmp_path: Path) -> None:
+    (tmp_path / "chain.yaml").write_text(
+        yaml.safe_dump({**with_stages({"name": "real"}), "runs": runs})
+    )
+    with pytest.raises(ConfigError, match="does not say under runs"):
+        standing(tmp_path)
 
 
 def with_stages(*stages: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,6 +173,37 @@ def with_stages(*stages: Mapping[str, Any]) -> dict[str, Any]:
 def test_mistakes_name_the_stage(config: Any, layer: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         plan(config, layer)
+
+
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [
+        ({"model": {"options": {"lattent": 8}}}, "lattent is not an option .* mean latent"),
+        ({"model": {"name": "progan"}}, "--model progan is not the dcgan"),
+        ({"recipe": {"label_noise": 0.1}}, "label"),
+        ({"recipe": {"loss": "wasserstein", "r1": 0, "r2": 0}}, "no bound on its scores"),
+        ({"recipe": {"grow_images": 8}}, "grow_images 8 is for pairs that grow"),
+        ({"finetune": {"freeze": 99}}, "--freeze 99 asks for more"),
+        ({"finetune": {"checkpoint": "x.ckpt"}}, "finetune.checkpoint is the best of the stage"),
+        ({"data": 5}, "data: say which setting of this section, got 5"),
+        ({"finetune": 5}, "finetune: say which setting"),
+    ],
+)
+def test_mistakes_of_later_stages_show_before_anything_is_trained(
+    later: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"stage b: .*{words}"):
+        chain(with_stages({"name": "a"}, {"name": "b", **later}), out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "words"),
+    [("dcgun", 16, "did you mean dcgan"), ("progan", 17, "stage a: .*17")],
+)
+def test_pairs_and_sizes_that_are_not(model: str, size: int, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        plan(with_stages({"name": "a"}), {"model.name": model, "data.size": size})
 
 
 def test_missing_data_show_before_anything_is_trained(tmp_path: Path) -> None:
@@ -220,6 +268,13 @@ def test_the_command_trains_a_chain(file: str, workdir: Path) -> None:
     assert json.loads(again.stdout) == result
     looked = galgen("train", "runs/00001-chain", "--resume", "--dry-run")
     assert "real: done at 16 images" in looked.output
+    told = json.loads(galgen("train", "runs/00001-chain", "--resume", "--dry-run", "--json").stdout)
+    assert told["chain"] == "runs/00001-chain"
+    assert [(stage["name"], stage["images"]) for stage in told["stages"]] == [
+        ("pictures", 16),
+        ("simulated", 16),
+        ("real", 16),
+    ]
 
 
 def test_ctrl_c_in_a_chain_says_how_to_go_on(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +293,7 @@ def test_ctrl_c_in_a_chain_says_how_to_go_on(file: str, monkeypatch: pytest.Monk
         (["--resume"], "galgen train FOLDER --resume"),
         (["--set", "reel.data.crop=8"], "reel is neither a section nor a stage"),
         (["--set", "real.data.crop=x"], "stage real: data.crop"),
+        (["--set", "data=5"], "data: say which setting"),
     ],
 )
 def test_mistakes_at_the_command(file: str, arguments: list[str], words: str) -> None:

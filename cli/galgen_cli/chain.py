@@ -41,8 +41,10 @@ def train_chain(
                 "--resume: a chain goes on with its own settings, galgen train FOLDER --resume."
             )
         if dry_run:
-            for line in standing(data):
-                talk.say(line)
+            stages = standing(data)
+            for stage in stages:
+                talk.say(str(stage))
+            talk.result({"chain": Path(data), "stages": [vars(stage) for stage in stages]})
             return
         report(talk, resume_chain(data, say=talk.say, console=talk.console))
     elif dry_run:
