@@ -17,7 +17,8 @@ from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel
 from galgen.errors import ConfigError, OutputError
 from galgen.io.atomic import replacing
-from galgen.io.header import write_galaxy
+from galgen.io.cutout import file_kind
+from galgen.io.header import fits_text, write_galaxy
 from galgen.io.psf import read_psf
 from galgen.io.raster import write_raster
 from galgen.models.sampling import Look, ends_in_psf
@@ -113,8 +114,7 @@ def sample(
     OutputError
         If `out` holds files already, or cannot be written.
     """
-    if n < 1:
-        raise ConfigError(f"-n {n}: ask for at least one galaxy.")
+    enough_galaxies(n)
     if start < 0:
         raise ConfigError(f"--start {start}: galaxies are counted from 0.")
     if batch < 1:
@@ -156,6 +156,19 @@ def sample(
     return Samples(folder, done, files, catalogue, picture)
 
 
+def enough_galaxies(n: int) -> int:
+    """The number of galaxies as it is.
+
+    Raises
+    ------
+    ConfigError
+        If it is below 1.
+    """
+    if n < 1:
+        raise ConfigError(f"-n {n}: ask for at least one galaxy.")
+    return n
+
+
 def file_stem(index: int) -> str:
     """``galaxy_000017`` for sample 17."""
     return f"galaxy_{index:06d}"
@@ -168,7 +181,21 @@ def open_folder(out: str | Path | None) -> Path:
         while (folder := Path(f"samples-{number:05d}")).exists():
             number += 1
         return make_folder(folder)
+    refuse_full(out)
+    return make_folder(Path(out))
+
+
+def refuse_full(out: str | Path) -> None:
+    """Refuse a folder that cannot be written to without touching what is there.
+
+    Raises
+    ------
+    OutputError
+        If it holds files, or is a file itself.
+    """
     folder = Path(out)
+    if folder.is_file():
+        raise OutputError(f"{folder} is a file: give another folder to --out.")
     if folder.is_dir():
         found = next((p for p in folder.iterdir() if not p.name.startswith(".")), None)
         if found is not None:
@@ -176,7 +203,6 @@ def open_folder(out: str | Path | None) -> Path:
                 f"{folder} holds files already ({found.name}), and nothing is overwritten: "
                 "give another folder to --out."
             )
-    return make_folder(folder)
 
 
 def known_formats(formats: Sequence[str] | None) -> tuple[str, ...]:
@@ -238,6 +264,8 @@ class Writer:
             self.spec = model.spec.replace(psf_fwhm=None if other is None else other.fwhm)
         if isinstance(psf, list):
             psf = ",".join(map(str, psf))
+        if isinstance(psf, str) and file_kind(psf.strip()) == "fits":
+            psf = Path(psf.strip()).name
         self.provenance: dict[str, Any] = {
             "seed": seed,
             "truncation": float(look.truncation),
@@ -265,11 +293,16 @@ class Writer:
         """The table of the files, with the seed in each row and the model in its header."""
         from astropy.table import Table
 
-        table = Table(dict(columns))
+        table = Table(
+            {
+                name: [fits_text(v) if isinstance(v, str) else v for v in values]
+                for name, values in columns.items()
+            }
+        )
         table.add_column(np.full(len(table), self.seed, dtype=np.int64), name="seed", index=1)
         table.meta.update(
             {
-                "MODEL": self.model.name,
+                "MODEL": fits_text(self.model.name),
                 "CKPTHASH": self.model.digest,
                 "GALGENV": galgen.__version__,
                 "TRUNC": self.provenance["truncation"],

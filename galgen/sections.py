@@ -189,8 +189,8 @@ class SampleConfig(Section):
             if name != "psf" and type(value) in (int, float):
                 # YAML reads 12:3 as the sexagesimal number 723.
                 raise ValueError(
-                    f"YAML reads {name} as the number {value}, so put what you mean in quotes: "
-                    f"\"'12:3'\""
+                    f"YAML reads {name} as the number {value}, so quote it, as in "
+                    f"--set \"sample.{name}='12,77'\""
                 )
             parts = value if isinstance(value, list | tuple) else [value]
             if value is not None and all(type(part) in (int, float) for part in parts):

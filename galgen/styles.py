@@ -51,7 +51,7 @@ class Mixed:
 
 
 def parse_mix(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Rows and columns of a table of samples.
+    """Rows and columns of a table of samples, each sample once.
 
     >>> parse_mix("12,77:3,4,5")
     ((12, 77), (3, 4, 5))
@@ -66,7 +66,8 @@ def parse_mix(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     rows, colon, columns = text.partition(":")
     way = "give sample numbers, 12,77 or rows and columns, 12,77:3,4,5"
     first = parse_numbers(rows, f"--mix {text}: {way}.")
-    return first, parse_numbers(columns, f"--mix {text}: {way}.") if colon else first
+    second = parse_numbers(columns, f"--mix {text}: {way}.") if colon else first
+    return tuple(dict.fromkeys(first)), tuple(dict.fromkeys(second))
 
 
 def parse_numbers(text: str, sentence: str) -> tuple[int, ...]:
@@ -120,8 +121,8 @@ def mix(
     source
         As `galgen.sample.sample`; of a pair with styles.
     rows, columns
-        Sample numbers; the columns are the rows by default. A galaxy takes its first styles and
-        its noise from its row's sample, the other styles from its column's.
+        Sample numbers, each taken once; the columns are the rows by default. A galaxy takes its
+        first styles and its noise from its row's sample, the other styles from its column's.
     layer
         How many styles come from the row, 1 to one less than all; None for half.
     seed, label, formats, cube, out, device
@@ -139,7 +140,8 @@ def mix(
     """
     model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
     layer = mix_layer(model, layer)
-    rows, columns = tuple(rows), tuple(rows if columns is None else columns)
+    columns = tuple(dict.fromkeys(rows if columns is None else columns))
+    rows = tuple(dict.fromkeys(rows))
     stage = Stage(model, seed, label, Look(**look), formats, cube, device)
     first, second = stage.codes(rows), stage.codes(columns)
     pairs = [(i, j) for i in range(len(rows)) for j in range(len(columns))]

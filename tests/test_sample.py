@@ -98,6 +98,14 @@ def test_half_precision_export_is_half_the_size_and_close(trained: Path, tmp_pat
     assert (a - b).abs().max() < 0.02 * a.abs().max()
 
 
+def test_a_class_that_is_not_ascii(classed: Path, tmp_path: Path) -> None:
+    model = checkpoint.load(classed)
+    model.module.classes = ("élliptique", "round")
+    written = sample(model, 2, label="élliptique", formats=["fits"], out=tmp_path / "été")
+    assert fits.getheader(written.folder / "galaxy_000001.fits")["LABEL"] == "elliptique"
+    assert list(Table.read(written.catalogue)["label"]) == ["elliptique"] * 2
+
+
 @pytest.mark.parametrize("cube", [False, True])
 def test_files_are_valid_and_say_where_they_come_from(
     trained: Path, tmp_path: Path, cube: bool

@@ -169,6 +169,12 @@ def test_mixing_needs_styles_and_an_empty_folder(tmp_path: Path) -> None:
         mix(model(tmp_path), (1, 2), out=tmp_path)
 
 
+def test_a_sample_named_twice_is_mixed_once(tmp_path: Path) -> None:
+    mixed = mix(model(tmp_path), (3, 3), (5, 4, 5), formats=["png"], out=tmp_path / "out")
+    assert (mixed.rows, mixed.columns) == ((3,), (5, 4))
+    assert len(mixed.files) == len({*mixed.files}) == 2
+
+
 @pytest.mark.parametrize("text", ["", "a,b", "1,-2", "1,2:", ":1", "1;2", "1,2:3:4", "1.5", "²"])
 def test_samples_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError, match="--mix"):
@@ -177,4 +183,5 @@ def test_samples_that_are_none(text: str) -> None:
 
 def test_samples_of_a_table() -> None:
     assert parse_mix("7") == ((7,), (7,))
+    assert parse_mix("3,3:5,4,5") == ((3,), (5, 4))
     assert parse_mix(" 1, 2 : 3") == ((1, 2), (3,))

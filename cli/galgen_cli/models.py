@@ -57,6 +57,7 @@ def models(
             config, settings, data__size=size, train__batch=batch, train__precision=precision
         )
         from galgen.config import RunConfig
+        from galgen.errors import ConfigError
         from galgen.models.measure import machine_of, measure
         from galgen.models.registry import PAIRS, find
 
@@ -80,6 +81,8 @@ def models(
                 )
                 for name in chosen
             ]
+        if len(found) == 1 and found[0].refused:
+            raise ConfigError(found[0].refused)
         head = f"{side} px, {count} band{'s' if count > 1 else ''}"
         if not quick:
             head += f", batch {run.train.batch}, on {machine}"
@@ -107,6 +110,8 @@ def _bands(text: str) -> int | list[str]:
         return int(names[0])
     if not names or any(name.lstrip("-").isdigit() for name in names):
         raise ConfigError(f"--bands {text}: give how many, or their names, for example g,r,i.")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--bands {text}: name each band once.")
     return names
 
 

@@ -152,8 +152,12 @@ def sample(
             talk.say(
                 f"it has grown to {model.side} px so far: pictures are enlarged to {spec.size} px"
             )
-        draw = _mix if run.sample.mix else _interpolate if run.sample.interpolate else _galaxies
-        draw(talk, model, run, out, dry_run)
+        if run.sample.mix is not None:
+            _mix(talk, model, run, out, dry_run)
+        elif run.sample.interpolate is not None:
+            _interpolate(talk, model, run, out, dry_run)
+        else:
+            _galaxies(talk, model, run, out, dry_run)
 
 
 def _agree(run: RunConfig, typed: dict[str, int | None]) -> None:
@@ -161,15 +165,16 @@ def _agree(run: RunConfig, typed: dict[str, int | None]) -> None:
     from galgen.errors import ConfigError
 
     wanted = run.sample
-    if wanted.mix and wanted.interpolate:
+    mixes, films = wanted.mix is not None, wanted.interpolate is not None
+    if mixes and films:
         raise ConfigError("--mix and --interpolate are two things: ask for one of them at a time.")
-    special = "--mix" if wanted.mix else "--interpolate" if wanted.interpolate else None
+    special = "--mix" if mixes else "--interpolate" if films else None
     for option in ("-n", "--start"):
         if special and typed[option] is not None:
             raise ConfigError(f"{special} names its galaxies: leave {option} out.")
-    if wanted.mix_layer is not None and not wanted.mix:
+    if wanted.mix_layer is not None and not mixes:
         raise ConfigError("--mix-layer belongs to --mix: name samples, for example --mix 12,77.")
-    if typed["--frames"] is not None and not wanted.interpolate:
+    if typed["--frames"] is not None and not films:
         raise ConfigError(
             "--frames belongs to --interpolate: name samples, for example --interpolate 12,77."
         )
@@ -178,9 +183,11 @@ def _agree(run: RunConfig, typed: dict[str, int | None]) -> None:
 def _galaxies(
     talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, dry_run: bool
 ) -> None:
+    from galgen.sample import enough_galaxies
     from galgen.sample import sample as draw
 
     wanted = run.sample
+    enough_galaxies(wanted.n)
     if dry_run:
         _plan(talk, model, run, out, f"draw {wanted.n:,} galaxies of seed {run.seed}")
         return
@@ -229,7 +236,7 @@ def _mix(talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, dry_
     talk.result(
         {
             "folder": mixed.folder,
-            "count": len(rows) * len(columns),
+            "count": len(mixed.rows) * len(mixed.columns),
             "model": model.path,
             "picture": mixed.picture,
             "rows": rows,
@@ -289,7 +296,10 @@ def _wrote(talk: Talk, count: int, folder: Path, files: tuple[str, ...]) -> None
 
 def _plan(talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, what: str) -> None:
     from galgen.models.sampling import Look
+    from galgen.sample import refuse_full
 
+    if out is not None:
+        refuse_full(out)
     model.module.sample_labels([0], run.seed, run.sample.label)
     wanted = run.sample
     model.module.renderer(run.seed, Look(wanted.truncation, wanted.psf, wanted.noise))

@@ -8,6 +8,7 @@ image (band, y, x) and numbered cards (BAND0, ZP0, FWHM0) in place of those per 
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,16 @@ _KEYS = {card: key for key, (card, _) in CARDS.items()}
 _BAND_FACTS = (("STRLOW", "low"), ("STRSOFT", "scale"), ("STRTOP", "top"))
 
 
+def fits_text(text: str) -> str:
+    """A text as FITS can hold it: letters without their accents, ``?`` for what is not ASCII.
+
+    >>> fits_text("psf_\u00fcbung.fits"), fits_text("\u661f")
+    ('psf_ubung.fits', '?')
+    """
+    letters = unicodedata.normalize("NFKD", text)
+    return "".join(c if " " <= c <= "~" else "?" for c in letters if not unicodedata.combining(c))
+
+
 def write_galaxy(
     path: str | Path,
     flux: NDArray[np.float32],
@@ -68,7 +79,7 @@ def write_galaxy(
         have no card.
     provenance
         Keys of `CARDS`, ``stretch`` (`Stretch.state`), or others, which become cards of their
-        own name. None is left out.
+        own name. None is left out, texts are those of `fits_text`.
     cube
         One (band, y, x) image rather than an HDU per band.
 
@@ -88,14 +99,14 @@ def write_galaxy(
     stretch = provenance.get("stretch")
     if cube:
         _add_image_facts(primary.header, spec, pixels.shape)
-        primary.header["BANDS"] = (",".join(spec.bands), "in the order of NAXIS3")
+        primary.header["BANDS"] = (fits_text(",".join(spec.bands)), "in the order of NAXIS3")
         for k in range(spec.n_bands):
             _add_band_facts(primary.header, spec, k, stretch, str(k))
     else:
         for k, band in enumerate(spec.bands):
-            image = fits.ImageHDU(pixels[k], name=band)
+            image = fits.ImageHDU(pixels[k], name=fits_text(band))
             # astropy folds EXTNAME to capitals, which would confuse the bands r and R.
-            image.header["EXTNAME"] = band
+            image.header["EXTNAME"] = fits_text(band)
             _add_image_facts(image.header, spec, pixels.shape)
             _add_band_facts(image.header, spec, k, stretch, "")
             hdus.append(image)
@@ -115,6 +126,7 @@ def _add_provenance(header: Header, provenance: Mapping[str, Any]) -> None:
             card, comment = CARDS[key]
             header[card] = (_plain(value), comment)
         else:
+            key = fits_text(key)
             name = key.upper() if len(key) <= 8 and key.replace("_", "").isalnum() else None
             header[name or f"HIERARCH {key}"] = _plain(value)
 
@@ -123,11 +135,13 @@ def _plain(value: Any) -> str | int | float | bool:
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
-    return value if isinstance(value, str | int | float | bool) else json.dumps(value)
+    if isinstance(value, str):
+        return fits_text(value)
+    return value if isinstance(value, int | float | bool) else json.dumps(value)
 
 
 def _add_image_facts(header: Header, spec: ImageSpec, shape: Sequence[int]) -> None:
-    header["BUNIT"] = spec.unit
+    header["BUNIT"] = fits_text(spec.unit)
     if spec.pixel_scale is None:
         return
     header["PIXSCALE"] = (spec.pixel_scale, "arcsec/pixel")
@@ -148,7 +162,7 @@ def _add_band_facts(
 ) -> None:
     zero, cards = spec.zero_points[k], {"": ("FILTER", "MAGZERO", "PSFFWHM")}
     name, magnitude, width = cards.get(suffix, (f"BAND{suffix}", f"ZP{suffix}", f"FWHM{suffix}"))
-    header[name] = spec.bands[k]
+    header[name] = fits_text(spec.bands[k])
     if zero is not None:
         header[magnitude] = (zero, "AB magnitude of one unit of flux")
     if spec.psf_fwhm is not None:

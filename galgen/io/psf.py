@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.bands import ImageSpec, band_indices
-from galgen.errors import ConfigError, DataError
+from galgen.errors import ConfigError, DataError, UserError
 from galgen.io.cutout import Card, file_kind
 from galgen.io.hdu import ImageHDU, open_images
 from galgen.io.planes import pixel_scale_of
@@ -92,7 +92,10 @@ def read_psf(
     if words.lower() == "none":
         return None
     if file_kind(words) == "fits":
-        return _from_file(Path(words), spec)
+        try:
+            return _from_file(Path(words), spec)
+        except UserError as error:
+            raise type(error)(f"{option} {error}") from None
     if words.lower() == "auto":
         if spec.psf_fwhm is None:
             raise ConfigError(
@@ -163,9 +166,11 @@ def _in_pixels(entries: Sequence[str], spec: ImageSpec, option: str) -> list[flo
         if width < 0:
             raise ConfigError(f"{option} {entry}: a width must be 0 (no PSF) or more.")
         if not pixels and spec.pixel_scale is None and width:
+            # A trained model has its pixel scale, or none, for good: --psf cannot set one.
+            way = "" if option.startswith("--") else "set data.pixscale, or "
             raise ConfigError(
-                f"{option} {entry}: arcsec need a pixel scale, which the data do not have, so set "
-                f"data.pixscale, or give the width in pixels ({entry}px)."
+                f"{option} {entry}: arcsec need a pixel scale, which the data do not have, so "
+                f"{way}give the width in pixels ({entry}px)."
             )
         widths.append(width if pixels else width / (spec.pixel_scale or 1.0))
     return widths
@@ -231,8 +236,7 @@ def _from_file(path: Path, spec: ImageSpec) -> Psf:
                 f"{path} has pixels of {scale:.4g} arcsec, the images {spec.pixel_scale:.4g}: "
                 "give a PSF with the pixels of the images."
             )
-    odd = spec.size - 1 + spec.size % 2
-    kernels = [_centred(plane, odd, path) for plane in planes]
+    kernels = [_centred(plane, spec.size, path) for plane in planes]
     side = max(len(kernel) for kernel in kernels)
     kernels = [np.pad(kernel, (side - len(kernel)) // 2) for kernel in kernels]
     return Psf("image", np.stack(kernels * (spec.n_bands if len(kernels) == 1 else 1)), None)
@@ -271,7 +275,7 @@ def _name(image: ImageHDU) -> str:
     return str(image.header.get("EXTNAME", image.header.get("FILTER", ""))).strip()
 
 
-def _centred(plane: NDArray[np.float64], largest: int, path: Path) -> NDArray[np.float64]:
+def _centred(plane: NDArray[np.float64], size: int, path: Path) -> NDArray[np.float64]:
     """The kernel with its centre of light in the central pixel, square, odd, with the sum 1."""
     if not np.isfinite(plane).all():
         raise DataError(f"{path} has NaN or infinite pixels, so no PSF: fill them.")
@@ -293,11 +297,11 @@ def _centred(plane: NDArray[np.float64], largest: int, path: Path) -> NDArray[np
     radius = max(max(c, n - 1 - c) for c, n in zip(centre, plane.shape, strict=True))
     pads = [(radius - c, radius - (n - 1 - c)) for c, n in zip(centre, plane.shape, strict=True)]
     kernel = np.pad(plane, pads)
-    cut = max(0, (len(kernel) - largest) // 2)
+    cut = max(0, (len(kernel) - size + 1) // 2)
     inside = kernel[cut : len(kernel) - cut, cut : len(kernel) - cut]
     if inside.sum() < (1 - _CUT) * total:
         raise DataError(
-            f"{path} is too wide for images of {largest} px: {1 - inside.sum() / total:.0%} of "
+            f"{path} is too wide for images of {size} px: {1 - inside.sum() / total:.0%} of "
             "its light would fall outside."
         )
     return inside / inside.sum()

@@ -23,10 +23,12 @@ from torch.utils.data import DataLoader
 
 from galgen.config import RunConfig
 from galgen.errors import ConfigError
+from galgen.io.psf import read_psf
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import find
 from galgen.models.rules import check_options
 from galgen.models.sampling import CHUNK
+from galgen.nn.ending import End
 from galgen.sections import Recipe
 from galgen.training.activations import SavedActivations
 from galgen.training.machine import Machine, choose
@@ -187,6 +189,15 @@ def _bytes(network: nn.Module) -> int:
     return sum(t.nbytes for t in itertools.chain(network.parameters(), network.buffers()))
 
 
+def _stand_in_psf(model: AdversarialModule) -> None:
+    """A PSF of 3 px, whichever the options say: there are no data whose own it could be."""
+    end = getattr(model.generator, "end", None)
+    if isinstance(end, End) and end.psf is not None:
+        psf = read_psf("3px", model.spec)
+        assert psf is not None
+        model.set_psf(torch.from_numpy(psf.kernels))
+
+
 def _train(
     model: AdversarialModule, batch: int, machine: Machine, progress: Progress
 ) -> tuple[float, int]:
@@ -255,7 +266,8 @@ def measure(
 ) -> Measured:
     """What a pair costs on this machine, trained as `galgen.train` would train it.
 
-    A few real training steps are timed, on random images, fully grown where the pair grows.
+    A few real training steps are timed, on random images, fully grown where the pair grows. A
+    PSF layer takes a Gaussian of 3 px, whichever PSF is asked for.
     Steps with a penalty, a generator step or a path length count by how often they come.
 
     Parameters
@@ -302,6 +314,7 @@ def measure(
         )
         training = sampling = memory = None
         if timed:
+            _stand_in_psf(model)
             training, memory = _train(model, config.train.batch, machine, progress)
             sampling = _sample(model, torch.device(machine.accelerator))
     return Measured(name, pair.summary, generator, critic, training, sampling, memory)

@@ -98,10 +98,11 @@ def test_measured_without_a_word_of_lightning(workdir: Path) -> None:
 
 
 def test_a_pair_that_cannot_do_the_size_says_why_and_the_rest_go_on() -> None:
-    result = galgen("--quick", "--size", "16", "--set", "model.options={widths: [4]}")
+    result = galgen("dcgan", "stylegan2", "--quick", "--size", "50", "--json")
     assert result.exit_code == 0, result.output
-    text = " ".join(result.stdout.split())
-    assert "model.options.widths needs 3 positive numbers" in text
+    good, refused = json.loads(result.stdout)["models"]
+    assert good["generator"] > 1000
+    assert "--size 50" in refused["refused"]
     alone = galgen("--quick", "--set", "model.name=dcgan", "--json")
     assert [pair["name"] for pair in json.loads(alone.stdout)["models"]] == ["dcgan"]
 
@@ -117,6 +118,9 @@ def test_the_page_has_a_row_for_each_pair(repository: Path) -> None:
         (["dcgam"], "did you mean dcgan?"),
         (["--bands", "0"], "--bands 0: give how many, or their names"),
         (["--bands", "3,4"], "--bands 3,4: give how many, or their names"),
+        (["--bands", "x,x"], "--bands x,x: name each band once"),
+        (["stylegan2", "--size", "50"], "--size 50"),
+        (["--set", "model.options={widths: [4]}"], "model.options.widths needs 5 positive numbers"),
         (["--bands", ","], "give how many, or their names"),
         (["--size", "300"], "--size 300"),
         (["--batch", "1"], "--batch 1"),

@@ -125,6 +125,24 @@ def test_a_table_of_mixed_styles() -> None:
     assert (told["count"], told["files"]) == (6, [])
 
 
+def test_a_quoted_table_and_repeats() -> None:
+    result = galgen("sample", STYLED, "--set", "sample.mix='3:2'", "--out", "quoted", "--json")
+    assert json.loads(result.stdout)["count"] == 1
+    result = galgen("sample", STYLED, "--mix", "3,3:1,2", "--fits", "--out", "twice", "--json")
+    assert json.loads(result.stdout)["count"] == len(list(Path("twice").glob("mix_*.fits"))) == 2
+
+
+def test_a_psf_file_is_named_in_ascii_without_its_folder() -> None:
+    Path("größe").mkdir()
+    kernel = np.zeros((5, 5))
+    kernel[2, 1:4] = 1
+    fits.writeto("größe/psf_übung_ß.fits", kernel)
+    arguments = ["--psf", "größe/psf_übung_ß.fits", "-n", "1", "--fits", "--out", "größe/out"]
+    result = galgen("sample", STYLED, *arguments)
+    assert result.exit_code == 0, result.output
+    assert fits.getheader("größe/out/galaxy_000000.fits")["PSF"] == "psf_ubung_?.fits"
+
+
 def test_a_film() -> None:
     options = ["--interpolate", "12,77", "--frames", "3"]
     plan = galgen("sample", *options, "--dry-run", "--json")
@@ -159,7 +177,7 @@ def test_a_film() -> None:
             "trained without a PSF layer, so its galaxies carry the data's own PSF",
         ),
         ([STYLED, "--psf", "round"], "--psf round"),
-        ([STYLED, "--psf", "nowhere.fits"], "nowhere.fits does not exist"),
+        ([STYLED, "--psf", "nowhere.fits"], "--psf nowhere.fits does not exist"),
         (["--mix", "1,2"], "dcgan has no styles to mix, train one that has (stylegan, stylegan2)"),
         ([STYLED, "--mix", "1,x"], "--mix 1,x: give sample numbers"),
         (
@@ -173,6 +191,18 @@ def test_a_film() -> None:
         (["--frames", "2"], "--frames belongs to --interpolate"),
         (["--interpolate", "1,2", "--frames", "1"], "--frames 1"),
         (["--interpolate", "1"], "--interpolate 1: give two or more"),
+        (["-n", "0", "--dry-run"], "-n 0: ask for at least one galaxy"),
+        (["--out", "styled", "--dry-run"], "styled holds files already"),
+        ([STYLED, "--mix", "1,2", "--out", "runs", "--dry-run"], "runs holds files already"),
+        (
+            [STYLED, "--interpolate", "1,2", "--out", "runs", "--dry-run"],
+            "runs holds files already",
+        ),
+        (["--out", "text.ckpt", "--dry-run"], "text.ckpt is a file"),
+        (["--mix", ""], "--mix : give sample numbers"),
+        (["--interpolate", ""], "--interpolate : give two or more"),
+        (["--set", "sample.mix=12:3"], "YAML reads mix as the number 723, so quote it"),
+        (["--set", "sample.interpolate=7"], "YAML reads interpolate as the number 7, so quote it"),
         (["--psf", "none", "--dry-run"], "trained without a PSF layer"),
         (["--label", "edge", "--dry-run"], "trained without classes"),
         (["--interpolate", "1,2", "--frames", "1", "--dry-run"], "--frames 1"),

@@ -72,6 +72,20 @@ def test_written_file_is_valid_and_reads_back(tmp_path: Path, cube: bool) -> Non
     assert back["stretch"]["kind"] == "asinh"
 
 
+@pytest.mark.parametrize("cube", [False, True])
+def test_texts_that_are_not_ascii(tmp_path: Path, cube: bool) -> None:
+    spec = ImageSpec(16, ("g", "été", "星"), "µJy")
+    facts = {"label": "élliptique", "note": "zwei\nZeilen", "größe": "ß"}
+    write_galaxy(tmp_path / "a.fits", FLUX, spec, facts, cube=cube)
+    with fits.open(tmp_path / "a.fits") as hdus:
+        hdus.verify("exception")
+        header = hdus[0].header
+        assert (header["LABEL"], header["NOTE"]) == ("elliptique", "zwei?Zeilen")
+        assert hdus[-1].header["BUNIT"] == "?Jy"
+        names = header["BANDS"] if cube else ",".join(hdu.header["EXTNAME"] for hdu in hdus[1:])
+        assert names == "g,ete,?"
+
+
 def test_what_is_not_known_has_no_card(tmp_path: Path) -> None:
     spec = ImageSpec(16, ("R", "G", "B"), display=True)
     write_galaxy(tmp_path / "a.fits", FLUX, spec, {"seed": 0, "index": 1, "label": None})

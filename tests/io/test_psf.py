@@ -97,7 +97,7 @@ def test_every_way_to_write_widths() -> None:
     ("text", "spec", "words"),
     [
         ("auto", ANY, "do not say how wide"),
-        ("0.7", ANY, r"data.pixscale.*0.7px"),
+        ("0.7", ANY, r"do not have, so give the width in pixels .0.7px."),
         ("moffat:0.7", ANY, "pixel scale"),
         ("wide", SPEC, "wide is no number"),
         ("airy:0.7", SPEC, "airy is no shape"),
@@ -122,6 +122,11 @@ def test_what_is_not_understood(text: str, spec: ImageSpec, words: str) -> None:
         read_psf(text, spec, "--psf")
     assert str(caught.value).startswith("--psf")
     assert str(caught.value).count(". ") == 0
+
+
+def test_training_can_set_the_pixel_scale() -> None:
+    with pytest.raises(ConfigError, match=r"so set data.pixscale, or .* .0.7px."):
+        read_psf("0.7", ANY)
 
 
 def blob(shape: tuple[int, int], centre: tuple[float, float], sigma: float = 1.5) -> np.ndarray:
@@ -187,7 +192,7 @@ def test_wide_files_are_cut_to_the_image(tmp_path: Path) -> None:
     assert known(path).kernels.shape == (3, 63, 63)
     assert known(path, SPEC.replace(size=33)).kernels.shape == (3, 33, 33)
     wide = write(tmp_path / "wider.fits", (blob((99, 99), (49, 49), 15), "PSF"))
-    with pytest.raises(DataError, match=r"too wide for images of 31 px: \d\d% of its light"):
+    with pytest.raises(DataError, match=r"too wide for images of 32 px: \d\d% of its light"):
         read_psf(wide, SPEC.replace(size=32))
 
 
@@ -211,8 +216,10 @@ def test_files_that_are_no_psf(tmp_path: Path, image: np.ndarray, words: str) ->
 
 def test_other_mistakes_with_files(tmp_path: Path) -> None:
     good = blob((9, 9), (4, 4))
-    with pytest.raises(DataError, match=r"none\.fits does not exist"):
+    with pytest.raises(DataError, match=r"^model.options.psf none\.fits does not exist"):
         read_psf("none.fits", SPEC)
+    with pytest.raises(DataError, match=r"^--psf none\.fits does not exist"):
+        read_psf("none.fits", SPEC, "--psf")
     with pytest.raises(DataError, match="no kernel for each"):
         read_psf(write(tmp_path / "two.fits", (good, "g"), (good, "r")), SPEC)
     path = write(tmp_path / "fine.fits", (good, "PSF"), PIXSCALE=0.1)

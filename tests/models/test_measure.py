@@ -34,6 +34,14 @@ def test_activations_that_share_a_storage_count_once() -> None:
         assert (saved.now, saved.peak) == (0, 40_000)
 
 
+@pytest.mark.parametrize("psf", ["auto", "0.7", "psf.fits"])
+def test_a_psf_needs_no_data(psf: str) -> None:
+    options = {**TINY["model.options"], "psf": psf}
+    found = measure("dcgan", FEW, {"model.options": options}, bands=2, size=16)
+    assert found.training is not None
+    assert found.training > 0
+
+
 def test_parameters_are_no_activations() -> None:
     layer = torch.nn.Linear(50, 30)
     x = torch.randn(100, 50)
