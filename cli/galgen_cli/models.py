@@ -81,8 +81,9 @@ def models(
                 )
                 for name in chosen
             ]
-        if len(found) == 1 and found[0].refused:
-            raise ConfigError(found[0].refused)
+        reasons = {pair.refused for pair in found}
+        if len(reasons) == 1 and (reason := reasons.pop()) is not None:
+            raise ConfigError(reason)
         head = f"{side} px, {count} band{'s' if count > 1 else ''}"
         if not quick:
             head += f", batch {run.train.batch}, on {machine}"

@@ -119,6 +119,7 @@ def test_the_page_has_a_row_for_each_pair(repository: Path) -> None:
         (["--bands", "0"], "--bands 0: give how many, or their names"),
         (["--bands", "3,4"], "--bands 3,4: give how many, or their names"),
         (["--bands", "x,x"], "--bands x,x: name each band once"),
+        (["--set", "data.bands=x,x"], "band names must differ, got x, x"),
         (["stylegan2", "--size", "50"], "--size 50"),
         (["--set", "model.options={widths: [4]}"], "model.options.widths needs 5 positive numbers"),
         (["--bands", ","], "give how many, or their names"),
