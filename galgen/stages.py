@@ -237,6 +237,8 @@ def try_out(config: RunConfig, size: int) -> None:
     ConfigError
         For a size that they cannot have, and more frozen layers than there are.
     """
+    if config.data.size not in (None, size):
+        raise ConfigError(f"the model makes {size} px images: choose --size {size}.")
     pair = find(config.model.name).load()
     bands = config.data.bands or 3
     settle(pair(size, bands, recipe=config.recipe, **config.model.options), config)

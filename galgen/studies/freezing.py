@@ -27,13 +27,13 @@ from galgen.errors import GalgenError
 from galgen.evaluate import JSON_NAME, evaluate
 from galgen.finetune import begin, is_own
 from galgen.finetune import prepare as prepare_tuning
-from galgen.models.base import AdversarialModule
 from galgen.runs import newest_run
-from galgen.stages import require_data
+from galgen.stages import following, require_data, try_out
 from galgen.studies.freezing_settings import (
     FreezingConfig,
     keep_to,
     parse,
+    refuse_mixing,
     same_for_every_seed,
     settings_of,
     validate,
@@ -93,14 +93,17 @@ def freezing(
     Interrupted
         After Ctrl-C.
     """
-    settings = config if isinstance(config, FreezingConfig) else validate(config)
+    settings = validate(config.model_dump() if isinstance(config, FreezingConfig) else config)
     say = say or (lambda line: None)
     folder = Path(out)
     require_data(settings.named_data, "--data FOLDER")
     same_for_every_seed(settings)
-    keep_to(folder, settings)
+    refuse_mixing(folder, settings)
     source = checkpoint.load(_pretrained(settings, folder, say, console))
-    _check_depths(settings, source.module)
+    for frozen in settings.depths:
+        try_out(_tuning(settings, source, frozen, settings.seeds[0]), source.spec.size)
+    _scratch(settings, source, settings.seeds[0])
+    keep_to(folder, settings)
     holdout = _holdout(settings, source)
     runs: list[tuple[int | None, int, Path]] = []
     for depth in (*settings.depths, None):
@@ -133,20 +136,30 @@ def _pretrained(settings: FreezingConfig, folder: Path, say: Say, console: Conso
     say("pre-training")
     run = newest_run(place)
     if run is not None:
+        _check_ahead(settings, plan_resume(run)[1])
         _go_on(run, say, console)
         return checkpoint.resolve(run)
     config = prepare(settings.pretrain, settings.fixed)
     data = make_data(config)
     model = make_model(config, data)
-    _check_depths(settings, model)
+    _check_ahead(settings, config.replace({"data.size": data.spec.size}))
+    keep_to(folder, settings)
     run = _finished(start(config, data, model, out=place, say=say, console=console))
     return checkpoint.resolve(run)
 
 
-def _check_depths(settings: FreezingConfig, model: AdversarialModule) -> None:
-    layers = model.generator.layers()  # type: ignore[operator]
+def _check_ahead(settings: FreezingConfig, pretrain: RunConfig) -> None:
+    """Find what would only show after the pre-training."""
+    assert pretrain.data.size is not None
     for depth in settings.depths:
-        select(layers, depth, settings.unit, "--freeze")
+        tuned = following(pretrain, *_of_run(settings, depth, settings.seeds[0]))
+        try_out(tuned, pretrain.data.size)
+
+
+def _of_run(settings: FreezingConfig, depth: int, seed: int) -> tuple[Mapping[str, Any], ...]:
+    """Settings of a fine-tuning, later ones win."""
+    own = {"finetune.freeze": depth, "finetune.freeze_unit": settings.unit, "seed": seed}
+    return settings.finetune, settings.fixed, own
 
 
 def _holdout(settings: FreezingConfig, source: TrainedModel) -> list[str]:
@@ -158,9 +171,7 @@ def _holdout(settings: FreezingConfig, source: TrainedModel) -> list[str]:
 
 
 def _tuning(settings: FreezingConfig, source: TrainedModel, depth: int, seed: int) -> RunConfig:
-    layers = {"finetune.freeze": depth, "finetune.freeze_unit": settings.unit, "seed": seed}
-    given = (settings.finetune, settings.fixed, layers)
-    return prepare_tuning(source, settings.named_data, *given)
+    return prepare_tuning(source, settings.named_data, *_of_run(settings, depth, seed))
 
 
 def _tune(
@@ -189,16 +200,19 @@ def _control(
     say: Say,
     console: Console | None,
 ) -> Path:
-    """The same pair on the same galaxies for as many images, by the recipe of the pre-training."""
-    tuned = _tuning(settings, source, 0, seed)
-    pair = {"model": {"name": source.name, "options": dict(source.card["options"])}}
-    recipe = {**source.card["recipe"], "grow_images": "auto"}
-    said = merge(settings.finetune).get("recipe", {})
-    same = {"data": tuned.data.model_dump(), "train": tuned.train.model_dump(), "seed": seed}
-    config = prepare(pair, {"recipe": recipe}, {"recipe": said}, same)
+    config = _scratch(settings, source, seed)
     data = make_data(config, holdout=list(holdout))
     model = make_model(config, data)
     return _finished(start(config, data, model, out=place, say=say, console=console))
+
+
+def _scratch(settings: FreezingConfig, source: TrainedModel, seed: int) -> RunConfig:
+    """The same pair on the same galaxies for as many images, by the recipe of the pre-training."""
+    tuned = _tuning(settings, source, 0, seed)
+    recipe = {**source.card["recipe"], "grow_images": "auto"}
+    said = merge(settings.finetune).get("recipe", {})
+    sections = {name: getattr(tuned, name).model_dump() for name in ("model", "data", "train")}
+    return prepare({"recipe": recipe}, {"recipe": said}, sections, {"seed": seed})
 
 
 def _go_on(run: Path, say: Say, console: Console | None) -> None:

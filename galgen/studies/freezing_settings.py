@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from galgen.config import load_yaml, merge, parse_count, parse_settings
 from galgen.errors import ConfigError
 from galgen.io.atomic import replacing
 from galgen.runs import make_folder
 from galgen.sections import Section
+from galgen.stages import check_sections
 
 RECORD = "study.yaml"
 
@@ -33,6 +34,11 @@ class FreezingConfig(Section):
     finetune: dict[str, Any] = Field(
         default_factory=dict, description="settings of the others, the control too"
     )
+
+    @field_validator("depths", "seeds")
+    @classmethod
+    def _once(cls, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(numbers))
 
     @property
     def named_data(self) -> str | None:
@@ -53,10 +59,10 @@ def validate(config: Mapping[str, Any]) -> FreezingConfig:
     Raises
     ------
     ConfigError
-        For an unknown or wrong one.
+        For an unknown or wrong one, and where the real galaxies are not named.
     """
     try:
-        return FreezingConfig.model_validate(dict(config))
+        settings = FreezingConfig.model_validate(dict(config))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -64,6 +70,14 @@ def validate(config: Mapping[str, Any]) -> FreezingConfig:
         raise ConfigError(
             f"{place}: {first['msg'].removeprefix('Value error, ')}; the study has {known}."
         ) from None
+    for name in ("pretrain", "finetune"):
+        try:
+            check_sections(getattr(settings, name))
+        except ConfigError as error:
+            raise ConfigError(f"{name}.{error}") from None
+    if settings.named_data is None:
+        raise ConfigError("the study has no real galaxies: name them by --data FOLDER.")
+    return settings
 
 
 def same_for_every_seed(settings: FreezingConfig) -> None:
@@ -83,19 +97,29 @@ def same_for_every_seed(settings: FreezingConfig) -> None:
         )
 
 
-def keep_to(folder: Path, settings: FreezingConfig) -> None:
-    """Note the settings in the folder; refuse to mix two studies in one."""
+def refuse_mixing(folder: Path, settings: FreezingConfig) -> dict[str, Any]:
+    """What a folder keeps of the settings; refuse to mix two studies in one.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds another study.
+    """
     mixed = {"depths", "seeds", "n"}
     now = json.loads(json.dumps(settings.model_dump(mode="json", exclude=mixed)))
     record = folder / RECORD
-    if record.is_file():
-        if load_yaml(record) != now:
-            raise ConfigError(
-                f"{folder} holds a study with other settings ({RECORD}): give another --out."
-            )
-        return
+    if record.is_file() and load_yaml(record) != now:
+        raise ConfigError(
+            f"{folder} holds a study with other settings ({RECORD}): give another --out."
+        )
+    return dict(now)
+
+
+def keep_to(folder: Path, settings: FreezingConfig) -> None:
+    """Note the settings in the folder, once everything was checked."""
+    now = refuse_mixing(folder, settings)
     make_folder(folder)
-    with replacing(record) as path:
+    with replacing(folder / RECORD) as path:
         path.write_text(yaml.safe_dump(now, sort_keys=False), encoding="utf-8")
 
 

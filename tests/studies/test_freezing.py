@@ -17,12 +17,13 @@ from galgen.errors import ConfigError, DataError
 from galgen.report.diagrams import to_png
 from galgen.studies import freezing as command
 from galgen.studies.freezing import Interrupted, Study, freezing, main
-from galgen.studies.freezing_settings import FreezingConfig
+from galgen.studies.freezing_settings import FreezingConfig, validate
 from galgen.studies.freezing_table import Row, draw, rich_table, row_of
 from tiny import OPTIONS, interrupt_at
 
 TRAIN = {"images": 32, "batch": 8, "precision": "32", "accelerator": "cpu", "metric_images": 16}
 TRAIN |= {"metric_samples": 16}
+REAL = {"data.source": "hubble"}
 TINY: dict[str, Any] = {
     "depths": [0, 3],
     "n": 16,
@@ -97,6 +98,20 @@ def test_other_settings_need_another_folder(study: Study) -> None:
         freezing(other, out=study.csv.parent)
 
 
+def test_a_depth_too_many_shows_before_a_pre_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 8)
+        with pytest.raises(Interrupted):
+            freezing(TINY, out=tmp_path)
+    (last,) = tmp_path.rglob("last.ckpt")
+    before = last.stat().st_mtime_ns
+    with pytest.raises(ConfigError, match="--freeze 99 asks for more"):
+        freezing({**TINY, "depths": [99]}, out=tmp_path)
+    assert last.stat().st_mtime_ns == before
+
+
 def test_an_interrupted_study_goes_on(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,12 +141,35 @@ def test_an_interrupted_study_goes_on(
             {"seeds": [0, 1], "finetune": {"data": {"source": "hubble", "count": 9}}},
             "each seed other galaxies",
         ),
+        ({"finetune": {"train": TRAIN}}, "no real galaxies: name them by --data FOLDER"),
+        ({"finetune": {"data": 5}}, "finetune.data: say which setting"),
+        ({"finetune": {**REAL, "train": {"bacth": 1}}}, "did you mean train.batch"),
+        ({"finetune": {**REAL, "recipe": {"label_noise": 0.1}}}, "label_noise"),
+        ({"finetune": {**REAL, "model.options": {"lattent": 8}}}, "lattent is not an option"),
+        ({"finetune": {**REAL, "data.size": 32}}, "choose --size 16"),
+        ({"finetune": {**REAL, "model.name": "progan"}}, "--model progan is not the dcgan"),
     ],
 )
 def test_mistakes(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=words):
-        freezing({**TINY, **changes}, out=tmp_path)
-    assert not list(tmp_path.rglob("*.ckpt"))
+        freezing({**TINY, **changes}, out=tmp_path / "out")
+    # Not even the record, so that the corrected command runs in the same folder.
+    assert not (tmp_path / "out").exists()
+
+
+def test_depths_and_seeds_count_once() -> None:
+    settings = validate({**TINY, "depths": [3, 0, 3], "seeds": [1, 1]})
+    assert (settings.depths, settings.seeds) == ((3, 0), (1,))
+
+
+def test_the_control_has_the_options_of_the_tuned(study: Study) -> None:
+    options = {"grain": False}
+    given = {**TINY, "finetune": {**TINY["finetune"], "model.options": options}}
+    source = checkpoint.load(study.csv.parent / "pretrained" / "00001-dcgan-sersic-16px")
+    settings = validate(given)
+    control = command._scratch(settings, source, 0)
+    assert control.model == command._tuning(settings, source, 3, 0).model
+    assert control.model.options == {**OPTIONS, **options}
 
 
 def test_missing_galaxies_show_before_anything_is_trained(tmp_path: Path) -> None:
