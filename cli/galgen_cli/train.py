@@ -93,10 +93,10 @@ def train(
 
             run = prepare(*layers)
             if dry_run:
-                data = make_data(run)
+                cutouts = make_data(run)
                 # What the networks cannot do is refused here too.
-                make_model(run, data)
-                show_plan(talk, run, data)
+                make_model(run, cutouts)
+                show_plan(talk, run, cutouts)
                 return
             outcome = start(run, out=out or RUNS, say=talk.say, console=talk.console)
         report(talk, outcome)
