@@ -203,7 +203,7 @@ def _read(folder: Path) -> _Record:
     if not (folder / RECORD).is_file():
         raise CheckpointError(f"{folder} holds no {RECORD}: give the folder of a chain.")
     content = load_yaml(folder / RECORD)
-    stages = plan({"chain": content.get("chain")})
+    stages = plan({"chain": content.get("chain")}, begun=True)
     runs = content.get("runs") or {}
     entries = runs.values() if isinstance(runs, dict) else [runs]
     if not all(_is_entry(entry) for entry in entries):

@@ -16,7 +16,7 @@ from galgen.data.source import canonical
 from galgen.errors import ConfigError, DataError, UserError
 from galgen.models.registry import find
 from galgen.models.rules import check_growth, check_options, check_recipe
-from galgen.train import prepare
+from galgen.train import make_data, prepare
 from galgen.training.machine import IMAGES, find_accelerator
 from galgen.transfer import settle
 
@@ -53,7 +53,7 @@ class Stage:
         return RunConfig.build(self.settings, known)
 
 
-def plan(config: Mapping[str, Any], *layers: Mapping[str, Any]) -> list[Stage]:
+def plan(config: Mapping[str, Any], *layers: Mapping[str, Any], begun: bool = False) -> list[Stage]:
     """The stages of a chain.
 
     Parameters
@@ -65,6 +65,8 @@ def plan(config: Mapping[str, Any], *layers: Mapping[str, Any]) -> list[Stage]:
     *layers
         Further settings, later ones win. A key that begins with a stage's name
         (``real.data.source``) is for that stage, others are for all.
+    begun
+        True for a chain whose first stage has run, so that its data need not be looked at.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def plan(config: Mapping[str, Any], *layers: Mapping[str, Any]) -> list[Stage]:
                 raise ConfigError(f"stage {name}: the first trains from scratch, without finetune.")
             settings.pop("finetune", None)
         stages.append(Stage(name, settings, first=number == 0))
-    _check(stages)
+    _check(stages, begun)
     return stages
 
 
@@ -244,7 +246,7 @@ def try_out(config: RunConfig, size: int) -> None:
     settle(pair(size, bands, recipe=config.recipe, **config.model.options), config)
 
 
-def _check(stages: Sequence[Stage]) -> None:
+def _check(stages: Sequence[Stage], begun: bool) -> None:
     """Find what would only show hours later."""
     sizes: dict[int, str] = {}
     configs: list[RunConfig] = []
@@ -261,6 +263,9 @@ def _check(stages: Sequence[Stage]) -> None:
     if len(sizes) > 1:
         told = ", ".join(f"{size} px in {name}" for size, name in sizes.items())
         raise ConfigError(f"a chain keeps the size of its images, not {told}: choose one.")
+    if not sizes and not begun:
+        with named(stages[0]):
+            sizes[make_data(configs[0]).spec.size] = stages[0].name
     for stage, config in zip(stages, configs, strict=True):
         for size in sizes:
             with named(stage):

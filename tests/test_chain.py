@@ -206,6 +206,17 @@ def test_pairs_and_sizes_that_are_not(model: str, size: int, words: str) -> None
         plan(with_stages({"name": "a"}), {"model.name": model, "data.size": size})
 
 
+def test_without_a_size_it_is_that_of_the_first_data(tmp_path: Path) -> None:
+    classes_folder(tmp_path / "blobs")
+    data = {"source": str(tmp_path / "blobs"), "labels": "none"}
+    first = {"name": "a", "data": data}
+    stages = [first, {"name": "b", "finetune": {"freeze": 99}}]
+    with pytest.raises(ConfigError, match="stage b: --freeze 99 asks for more"):
+        plan({"chain": stages})
+    with pytest.raises(DataError, match=r"stage a: .* lower --size or --crop"):
+        plan({"chain": [{**first, "data": {**data, "crop": 9999}}]})
+
+
 def test_missing_data_show_before_anything_is_trained(tmp_path: Path) -> None:
     stages = with_stages({"name": "a"}, {"name": "b", "data": {"source": "nowhere"}})
     with pytest.raises(DataError, match=r"stage b: nowhere does not exist: .*--set b.data.source="):
