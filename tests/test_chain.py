@@ -319,6 +319,8 @@ def test_mistakes_at_the_command(file: str, arguments: list[str], words: str) ->
 @pytest.mark.skipif(os.name == "nt", reason="gloo needs POSIX here")
 def test_two_processes_train_a_chain(file: str, workdir: Path) -> None:
     command = [sys.executable, "-m", "galgen_cli.main", "train", "--config", file, "--json"]
+    # A batch of 4 would tear the groups that the critic compares.
+    command += ["--set", "real.train.batch=8"]
     done = subprocess.run(
         [*command, "--devices", "2", "--images", "16"], capture_output=True, text=True, timeout=300
     )
