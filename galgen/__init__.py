@@ -24,12 +24,22 @@ if TYPE_CHECKING:
     from galgen.data.module import CutoutDataModule as CutoutDataModule
     from galgen.data.sets import open_set as open_set
     from galgen.models.dcgan import DCGAN as DCGAN
+    from galgen.models.dcgan import CourseDCGAN as CourseDCGAN
+    from galgen.models.progan import ProGAN as ProGAN
+    from galgen.models.r3gan import R3GAN as R3GAN
+    from galgen.models.stylegan import StyleGAN as StyleGAN
+    from galgen.models.stylegan2 import StyleGAN2 as StyleGAN2
     from galgen.stretch import Stretch as Stretch
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "DCGAN": "galgen.models.dcgan",
+    "CourseDCGAN": "galgen.models.dcgan",
+    "ProGAN": "galgen.models.progan",
+    "R3GAN": "galgen.models.r3gan",
+    "StyleGAN": "galgen.models.stylegan",
+    "StyleGAN2": "galgen.models.stylegan2",
     "CutoutDataModule": "galgen.data.module",
     "ImageSpec": "galgen.bands",
     "Stretch": "galgen.stretch",
@@ -39,14 +49,19 @@ _LAZY = {
 
 __all__ = [
     "DCGAN",
+    "R3GAN",
     "CheckpointError",
     "ConfigError",
+    "CourseDCGAN",
     "CutoutDataModule",
     "DataError",
     "GalgenError",
     "ImageSpec",
     "OutputError",
+    "ProGAN",
     "Stretch",
+    "StyleGAN",
+    "StyleGAN2",
     "UserError",
     "__version__",
     "load",
