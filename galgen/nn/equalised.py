@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from galgen.nn.convolution import conv2d
+
 
 class EqualisedLinear(nn.Module):
     r"""Dense layer :math:`y = c W x + \rho b` with :math:`c = \rho\, gain / \sqrt{n_{in}}`.
@@ -87,7 +89,7 @@ class EqualisedConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, features_in, H, W) to (N, features_out, H', W')."""
         weight = self.weight * self.scale
-        return F.conv2d(x, weight, self.bias, stride=self.stride, padding=self.padding)
+        return conv2d(x, weight, self.bias, stride=self.stride, padding=self.padding)
 
 
 def pixel_norm(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.models.r3gan.stage import Basis, Shape, Stage, make_stages, scaled_start
+from galgen.nn.convolution import Conv2d
 from galgen.nn.layers import projected_score
 from galgen.nn.pyramid import doubling_widths, exact_levels
 from galgen.nn.units import Layer
@@ -38,7 +39,7 @@ class Critic(nn.Module):
         self.size, self.bands, self.classes = size, bands, classes
         base, doublings = exact_levels(size, "r3gan")
         widths = doubling_widths(doublings, width, max_width)[::-1]
-        self.from_bands = nn.Conv2d(bands, widths[0], 1)
+        self.from_bands = Conv2d(bands, widths[0], 1)
         scaled_start(self.from_bands, 1.0)
         self.stages = make_stages(widths, shape or Shape())
         self.basis = Basis(widths[-1], base, std=1 / base)

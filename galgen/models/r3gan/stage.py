@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
+from galgen.nn.convolution import Conv2d
 from galgen.nn.layers import LEAK
 from galgen.nn.units import Layer
 
@@ -73,9 +74,9 @@ class Residual(nn.Module):
         super().__init__()
         inner = features * shape.expansion
         groups = inner // math.gcd(inner, shape.group)
-        self.expand = nn.Conv2d(features, inner, 1)
-        self.grouped = nn.Conv2d(inner, inner, 3, padding=1, groups=groups)
-        self.project = nn.Conv2d(inner, features, 1, bias=False)
+        self.expand = Conv2d(features, inner, 1)
+        self.grouped = Conv2d(inner, inner, 3, padding=1, groups=groups)
+        self.project = Conv2d(inner, features, 1, bias=False)
         for conv in (self.expand, self.grouped):
             scaled_start(conv, LEAKY_GAIN * depth**-0.25)
         nn.init.zeros_(self.project.weight)
@@ -101,7 +102,7 @@ class Stage(nn.Module):
     def __init__(self, features_in: int, features: int, shape: Shape, depth: int) -> None:
         super().__init__()
         same = features_in == features
-        self.transition = None if same else nn.Conv2d(features_in, features, 1, bias=False)
+        self.transition = None if same else Conv2d(features_in, features, 1, bias=False)
         if self.transition is not None:
             scaled_start(self.transition, 1.0)
         self.blocks = nn.ModuleList(Residual(features, shape, depth) for _ in range(shape.blocks))
