@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 # Helpers of several test modules show what differed, as the tests themselves do.
-pytest.register_assert_rewrite("contract", "tiny")
+pytest.register_assert_rewrite("blobs", "contract", "tiny")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from galgen.bands import ImageSpec
-from galgen.metrics.bandorder import colour_pair
-from galgen.metrics.photometry import measure
+from galgen.measure.bandorder import colour_pair
+from galgen.measure.photometry import measure
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

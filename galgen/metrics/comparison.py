@@ -14,7 +14,7 @@ from galgen.bands import ImageSpec
 from galgen.metrics.colour_magnitude import Box, fit_box, points_of, why_not
 from galgen.metrics.features import FeatureExtractor, PhysicsFeatures
 from galgen.metrics.nearest import Nearest, nearest
-from galgen.metrics.photometry import COSMOLOGY, measure
+from galgen.measure.photometry import COSMOLOGY, measure
 from galgen.metrics.scorecard import (
     Score,
     colour_magnitude_score,
@@ -28,7 +28,7 @@ from galgen.stretch import Stretch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from galgen.metrics.photometry import Columns
+    from galgen.measure.photometry import Columns
 
 #: Called with what is being done, how many are done and how many there are.
 Progress = Callable[[str, int, int], None]

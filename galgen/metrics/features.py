@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from galgen.bands import ImageSpec
-from galgen.metrics.bandorder import blue_to_red
+from galgen.measure.bandorder import blue_to_red
 from galgen.stretch import Stretch
 
 

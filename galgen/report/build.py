@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from galgen.bands import ImageSpec
-from galgen.metrics.bandorder import colour_pair, reference_band
+from galgen.measure.bandorder import colour_pair, reference_band
 from galgen.metrics.comparison import Comparison, Judgement
 from galgen.metrics.nearest import Nearest, orient
 from galgen.report.diagrams import colour_magnitude_png, histograms_png

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from galgen.bands import ImageSpec, band_indices
 from galgen.io.atomic import replacing
-from galgen.metrics.bandorder import blue_to_red
+from galgen.measure.bandorder import blue_to_red
 from galgen.runs import make_folder
 from galgen.stretch import Stretch
 

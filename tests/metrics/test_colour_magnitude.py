@@ -17,7 +17,7 @@ from galgen.metrics.colour_magnitude import (
     points_of,
     why_not,
 )
-from galgen.metrics.photometry import measure
+from galgen.measure.photometry import measure
 
 GRI = ImageSpec(32, ("g", "r", "i"))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from galgen.bands import ImageSpec
-from galgen.metrics.bandorder import colour_pair, reference_band
+from galgen.measure.bandorder import colour_pair, reference_band
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galgen.metrics.bandorder import blue_to_red, colour_pair, reference_band
+from galgen.measure.bandorder import blue_to_red, colour_pair, reference_band
 
 JWST = ("F444W", "F115W", "F200W", "F150W", "F277W", "F410M", "F356W")
 

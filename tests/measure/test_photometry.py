@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from galgen.bands import ImageSpec
-from galgen.metrics.photometry import absolute_magnitude, magnitude, measure
+from galgen.measure.photometry import absolute_magnitude, magnitude, measure
 
 Method = Literal["kron", "aperture"]
 GRI = ImageSpec(32, ("g", "r", "i"), "nanomaggy", (22.5, 22.5, 22.5))
@@ -34,7 +34,7 @@ def test_kron_is_that_of_photutils(galaxies: Callable[..., Tensor]) -> None:
     from photutils.segmentation import SourceCatalog, detect_sources
     from scipy.ndimage import gaussian_filter
 
-    from galgen.metrics.photometry import estimate_sky, reference_image
+    from galgen.measure.photometry import estimate_sky, reference_image
 
     images = galaxies(1)
     pixels = images.double().numpy()
@@ -69,7 +69,7 @@ def test_crowded_fields_take_the_same_apertures(
         images[:, :, 3:7, 4 + 7 * k : 7 + 7 * k] += 60
     spec = GRI.replace(size=64)
     sliced = measure(images, spec)
-    monkeypatch.setattr("galgen.metrics.photometry._CROWDED", 100)
+    monkeypatch.setattr("galgen.measure.photometry._CROWDED", 100)
     whole = measure(images, spec)
     for name, column in sliced.items():
         np.testing.assert_allclose(column, whole[name], rtol=1e-9)

@@ -1,0 +1,1 @@
+"""Measuring galaxies on their pixels, as a catalogue does; knows neither networks nor scores."""
