@@ -8,7 +8,7 @@ from torch import nn
 
 from contract import Case, PairContract
 from galgen import DCGAN
-from galgen.models.dcgan.norm import BatchNorm
+from galgen.nn.norm import BatchNorm
 from galgen.nn.pyramid import levels
 
 PLAIN = {"loss": "logistic", "r1": 0, "r2": 0, "gp": 0, "lr": 0.02}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from galgen.models.dcgan.norm import Norm, make_norm
 from galgen.nn.layers import LEAK, MinibatchStd, projected_score
+from galgen.nn.norm import Norm, make_norm
 from galgen.nn.pyramid import pyramid
 from galgen.nn.units import Layer
 

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
-from galgen.models.dcgan.norm import Norm, make_norm
 from galgen.nn.ending import End, EndSettings
 from galgen.nn.layers import LEAK, NoiseInjection, centre, upsample
+from galgen.nn.norm import Norm, make_norm
 from galgen.nn.pyramid import pyramid
 from galgen.nn.units import Layer
 

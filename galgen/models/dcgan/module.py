@@ -11,8 +11,8 @@ from galgen.models.base import AdversarialModule
 from galgen.models.dcgan.course import CourseCritic, CourseGenerator
 from galgen.models.dcgan.critic import Critic
 from galgen.models.dcgan.generator import Generator
-from galgen.models.dcgan.norm import Norm
 from galgen.nn.ending import EndSettings
+from galgen.nn.norm import Norm
 
 
 class DCGAN(AdversarialModule):
