@@ -18,6 +18,7 @@ import torch
 from galgen import DCGAN, Stretch, load
 from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel, export
+from galgen.conditions import Conditions
 from galgen.data.sersic import simulate, spec
 from galgen.sample import sample
 
@@ -33,7 +34,7 @@ def model_of(size: int, bands: int, folder: Path) -> TrainedModel:
     card = {
         "format": 1, "version": "0", "model": "dcgan", "options": {}, "holdout": [],
         "recipe": module.recipe.model_dump(mode="json"), "spec": facts.to_dict(),
-        "stretch": stretch.state(), "classes": [], "class_counts": [], "seed": 0,
+        "stretch": stretch.state(), "conditions": Conditions().to_dict(), "seed": 0,
         "clock": module.clock.state(), "config": {},
     }  # fmt: skip
     return load(export(TrainedModel(module, card, folder), folder))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from galgen.bands import ImageSpec
+from galgen.conditions import Conditions
 from galgen.errors import CheckpointError, ConfigError
 from galgen.io.atomic import replacing
 from galgen.runs import checkpoint_in, newest_run
@@ -228,7 +229,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def _check_format(card: Mapping[str, Any], path: Path) -> None:
-    from galgen.models.base import FORMAT
+    from galgen.models.card import FORMAT
 
     layout = card.get("format")
     if not isinstance(layout, int):
@@ -294,27 +295,24 @@ def _load_exported(folder: Path) -> TrainedModel:
 
 
 def _build(card: Mapping[str, Any], path: Path) -> AdversarialModule:
+    from galgen.models.card import take_card
     from galgen.models.registry import find
 
     try:
         spec = ImageSpec.from_dict(card["spec"])
+        conditions = Conditions.from_dict(card["conditions"])
         cls = find(str(card["model"])).load()
         module = cls(
             spec.size,
             spec.bands,
-            classes=card["classes"],
+            classes=conditions.classes,
+            numbers=conditions.names,
             seed=card["seed"],
             recipe=card["recipe"],
             **card["options"],
         )
-        module.spec = spec
-        stretch = card["stretch"]
-        module.stretch = None if stretch is None else Stretch.from_state(stretch)
-        module.class_counts = list(card["class_counts"])
-        module.holdout = list(card["holdout"])
+        take_card(module, card)
         module.run = dict(card.get("config") or {})
-        module.clock.load(card["clock"])
-        module.grow_to_clock()
     except (KeyError, TypeError, ValueError) as error:
         detail = " ".join(str(error).split())
         raise CheckpointError(f"{path} lacks or distorts an entry ({detail}).") from None

@@ -144,13 +144,15 @@ def begin(
         else as the configuration says.
     """
     say(f"starting from {source.path} ({source.images:,} images)")
+    # Numbers of the same name keep their meaning for the networks.
+    standard = source.module.conditions.numbers
     if holdout is not None:
-        data = make_data(config, holdout=list(holdout))
+        data = make_data(config, holdout=list(holdout), standard=standard)
     elif source.holdout and is_own(source, config.data.source):
-        data = make_data(config, holdout=list(source.holdout))
+        data = make_data(config, holdout=list(source.holdout), standard=standard)
         say(f"the {len(source.holdout):,} galaxies that it was never trained on stay held out")
     else:
-        data = make_data(config)
+        data = make_data(config, standard=standard)
     model = make_model(config, data)
     model.spec = data.spec
     taken = transfer(source, model, config)

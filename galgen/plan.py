@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from galgen.conditions import Conditions
 from galgen.config import RunConfig
 from galgen.data.module import CutoutDataModule
 from galgen.data.source import canonical, left_out
 from galgen.io.atomic import replacing
 from galgen.models.objective import Objective
 from galgen.models.registry import find
+from galgen.models.rules import sort_options
 from galgen.training.machine import Machine
 
 CONFIG = "config.yaml"
@@ -24,9 +26,12 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
         f"data: {data.cutouts.name}, {len(data.split[0]):,} galaxies to train on and "
         f"{len(data.split[1]):,} held out, {spec.size} px, {', '.join(spec.bands)} ({spec.unit})"
     )
-    if data.classes:
-        counts = zip(data.classes, data.class_counts, strict=True)
-        lines.append("classes: " + ", ".join(f"{name} {count:,}" for name, count in counts))
+    lines += asked_for(data.conditions)
+    settings = sort_options(config.model.options)[1]
+    if settings.codes or settings.categories:
+        parts = [(settings.codes, "continuous"), (settings.categories, "categories")]
+        found = " and ".join(f"{count} {what}" for count, what in parts if count)
+        lines.append(f"codes: {found}, which the critic has to find in the images")
     lines += penalties(config, data)
     grown = config.recipe.grow_images
     if grown and grown != "auto":
@@ -39,6 +44,18 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
         f"on {machine}"
     )
     return lines + left_out(data.cutouts.bad)
+
+
+def asked_for(conditions: Conditions) -> list[str]:
+    """Sentences on what galaxies can be asked to be."""
+    lines = []
+    if conditions.classes:
+        counts = zip(conditions.classes, conditions.counts, strict=True)
+        lines.append("classes: " + ", ".join(f"{name} {count:,}" for name, count in counts))
+    if conditions.numbers:
+        ranges = (f"{n.name} from {n.low:.4g} to {n.high:.4g}" for n in conditions.numbers)
+        lines.append("conditions: " + ", ".join(ranges))
+    return lines
 
 
 def penalties(config: RunConfig, data: CutoutDataModule) -> list[str]:

@@ -95,6 +95,9 @@ class Recipe(Section):
     ada_target: float = Field(0.6, ge=0, le=1, description="sure critics make p rise above this")
     ada_images: int = Field(100_000, ge=1, description="in which p can rise from 0 to 1")
     ada_max: float = Field(0.8, ge=0, le=1, description="p rises no higher")
+    auxiliary: float = Field(1.0, ge=0, description="weight of conditions read from the image")
+    information: float = Field(1.0, ge=0, description="weight of codes read from the image")
+    label_dropout: float = Field(0.0, ge=0, lt=1, description="galaxies without their conditions")
     grow_images: int | Literal["auto"] = Field(
         "auto", description="full size begins here; auto for half of --images, 0 for the start"
     )

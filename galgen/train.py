@@ -21,6 +21,7 @@ from galgen.callbacks.metrics import ColourMagnitudeCallback, FrechetCallback
 from galgen.callbacks.pictures import SampleGrid, write_grid
 from galgen.callbacks.progress import TrainingProgress
 from galgen.callbacks.snapshots import Snapshots
+from galgen.conditions import Conditions
 from galgen.config import RunConfig, load_yaml
 from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
@@ -115,15 +116,17 @@ def make_model(
     `kernels` are those of a PSF that is known already, so that its file need not be there.
     """
     torch.manual_seed(key(config.seed, "weights"))
-    classes = data.classes if len(data.classes) > 1 else ()
+    conditions = data.conditions
     model = find(config.model.name).load()(
         data.spec.size,
         data.spec.bands,
-        classes=classes,
+        classes=conditions.classes,
+        numbers=conditions.names,
         seed=config.seed,
         recipe=config.recipe,
         **config.model.options,
     )
+    model.conditions = conditions
     if kernels is None:
         model.make_psf(data.spec)
     else:
@@ -230,7 +233,10 @@ def resume(
     machine = choose(config)
     # What the run began with, even if files have come or gone since.
     data = make_data(
-        config, holdout=list(card["holdout"]), stretch=Stretch.from_state(card["stretch"])
+        config,
+        holdout=list(card["holdout"]),
+        stretch=Stretch.from_state(card["stretch"]),
+        standard=Conditions.from_dict(card["conditions"]).numbers,
     )
     model = make_model(config, data, checkpoint.read(last)["ema"].get(KERNELS))
     settle(model, config)

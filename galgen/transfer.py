@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from galgen.checkpoint import TrainedModel
 from galgen.config import RunConfig
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.base import AdversarialModule
+from galgen.nn.condition import ENTRANCE, GUESS, PROJECTION, Embedding
 from galgen.nn.psf import Psf
 from galgen.sections import FinetuneConfig
 from galgen.training.freezing import select
@@ -67,8 +69,7 @@ def transfer(source: TrainedModel, model: AdversarialModule, config: RunConfig) 
 
     The generator starts from the averaged weights, or from its own where the average is kept;
     then frozen layers have the averaged weights in both. A band that both know keeps its weights;
-    a new one takes the mean of the old bands. Class embeddings are taken over where the class
-    names agree, and are zero where they are new.
+    a new one takes the mean of the old bands. Conditions: see `conditioned`.
 
     Raises
     ------
@@ -147,24 +148,52 @@ def _fitted(
         if name in state and rows != list(range(state[name].shape[axis])):
             state[name] = _pick(state[name], axis, rows) * _gain(old, new, name, axis)
     anew = [name for name in fresh if name not in state]
+    state |= conditioned(source, model, which)
     for name, value in fresh.items():
-        if is_embedding(name):
-            if source.classes != model.classes:
-                # Zero, so that the network first does what it did without classes.
-                state[name] = torch.zeros_like(value)
-        elif name not in state or isinstance(new.get_submodule(_owner(name)), Psf):
+        if name not in state or isinstance(new.get_submodule(_owner(name)), Psf):
+            state[name] = value
+        elif GUESS in name.split(".") and state[name].shape != value.shape:
             state[name] = value
         if state[name].shape != value.shape:
             raise ConfigError(
                 f"{source.path} has a {which} of another shape ({name}): leave model.options as "
                 "they are in the checkpoint."
             )
-    return state, [f"{which} {name}" for name in anew if not is_embedding(name)]
+    return state, [f"{which} {name}" for name in anew if not of_conditions(name)]
 
 
-def is_embedding(name: str) -> bool:
-    """True for parameters of class embeddings, at any depth of a network."""
-    return "embedding" in name.split(".")
+def of_conditions(name: str) -> bool:
+    """True for parameters that conditions and codes pass, at any depth of a network."""
+    return not {ENTRANCE, PROJECTION, GUESS}.isdisjoint(name.split("."))
+
+
+@torch.no_grad()
+def conditioned(source: TrainedModel, model: AdversarialModule, which: str) -> dict[str, Tensor]:
+    """State of a network's embeddings of conditions, from those of the checkpoint.
+
+    A class keeps its vector by name, and a new one takes the mean of the old classes. Numbers are
+    taken over if they are the same ones. What the checkpoint was not conditional on adds nothing at
+    first, so that the network does what it did.
+    """
+    old, new = (dict(getattr(m, which).named_modules()) for m in (source.module, model))
+    before, now = source.module.conditions, model.conditions
+    state: dict[str, Tensor] = {}
+    for place, module in new.items():
+        if not isinstance(module, Embedding):
+            continue
+        mine = copy.deepcopy(module)
+        mine.silence()
+        theirs = old.get(place)
+        if isinstance(theirs, Embedding) and theirs.features == mine.features:
+            if before.classes and now.classes:
+                rows = band_rows(before.classes, now.classes)
+                mine.classes.copy_(_pick(theirs.classes, 0, rows))
+            if before.numbers and before.names == now.names:
+                for part in ("line", "bent"):
+                    getattr(mine, part).copy_(getattr(theirs, part))
+                mine.hidden.load_state_dict(theirs.hidden.state_dict())
+        state |= {f"{place}.{name}": value for name, value in mine.state_dict().items()}
+    return state
 
 
 def _owner(name: str) -> str:
@@ -216,8 +245,9 @@ def _changed(source: TrainedModel, model: AdversarialModule) -> dict[str, set[st
         names = {name for name in old if name not in new or not new[name].requires_grad}
         if rows != list(range(len(source.spec.bands))):
             names |= {name for name, _ in getattr(model, which).band_parameters()}
-        if source.classes != model.classes:
-            names |= {name for name in new if is_embedding(name)}
+        before, now = source.module.conditions, model.conditions
+        if (before.classes, before.names) != (now.classes, now.names):
+            names |= {name for name in new if of_conditions(name)}
         changed[which] = names
     return changed
 

@@ -9,15 +9,25 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from torch import Tensor, nn
 
-import galgen
 from galgen.bands import ImageSpec
+from galgen.conditions import Conditions
 from galgen.errors import CheckpointError, ConfigError
+from galgen.models.card import card_of, take_card
 from galgen.models.objective import Objective
-from galgen.models.rules import check_data, check_options, check_recipe
+from galgen.models.reading import Reading
+from galgen.models.rules import (
+    check_codes,
+    check_data,
+    check_options,
+    check_recipe,
+    sort_options,
+)
 from galgen.models.sampling import SamplingModule
 from galgen.models.styles import mixed_styles, path_penalty
 from galgen.nn.augment import DRAWS, augment
+from galgen.nn.condition import Given, Guess
 from galgen.nn.ending import EndSettings
+from galgen.nn.scoring import Judgement
 from galgen.nn.style import StyleGenerator
 from galgen.nn.units import Layer
 from galgen.randomness import StepStreams
@@ -31,9 +41,6 @@ from galgen.training.freezing import freeze, select
 from galgen.training.growth import Growth, present
 from galgen.training.means import Means
 from galgen.training.replicas import ReplicaStrategy, world
-
-#: Layout of galgen's part of a checkpoint that this version writes and reads.
-FORMAT = 2
 
 
 class AdversarialModule(SamplingModule):
@@ -50,20 +57,20 @@ class AdversarialModule(SamplingModule):
         Side length in pixels.
     bands
         Band names, or how many there are.
-    classes
-        Class names of a conditional pair; empty for none.
+    classes, numbers
+        Names of the classes and of the continuous conditions of a conditional pair.
     seed
         Seed of the latents and all other draws of training.
     recipe
         A `Recipe`, or a dict of its fields.
     options
-        Options of the pair's networks, and those of `EndSettings`.
+        Options of the pair's networks, and those of `EndSettings` and `ConditionSettings`.
 
     Attributes
     ----------
-    spec, stretch
-        Facts about the images and the map to flux; taken from the datamodule when a fit
-        starts, and from the checkpoint when one is loaded.
+    spec, stretch, conditions
+        Facts about the images, the map to flux, and what can be asked for; taken from the
+        datamodule when a fit starts, and from the checkpoint when one is loaded.
     grows, has_styles
         Class attributes: whether the networks grow with the clock, and whether the generator
         is a `StyleGenerator`.
@@ -80,6 +87,7 @@ class AdversarialModule(SamplingModule):
         bands: int | Sequence[str] = 3,
         *,
         classes: Sequence[str] = (),
+        numbers: Sequence[str] = (),
         seed: int = 0,
         recipe: Recipe | Mapping[str, Any] | None = None,
         **options: Any,
@@ -89,20 +97,16 @@ class AdversarialModule(SamplingModule):
         names = tuple(f"band{i}" for i in range(bands)) if isinstance(bands, int) else tuple(bands)
         self._named_bands = not isinstance(bands, int)
         self.spec = ImageSpec(size=size, bands=names, display=True)
-        self.classes = tuple(classes)
-        self.class_counts = [1] * len(self.classes)
+        self.conditions = Conditions.named(classes, numbers)
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**(recipe or {}))
         self.options = options
         self.seed = seed
         check_options(type(self), options)
         check_recipe(type(self), self.recipe, options)
-        end = EndSettings(**{k: v for k, v in options.items() if k in EndSettings.model_fields})
-        own = {k: v for k, v in options.items() if k not in EndSettings.model_fields}
-        networks = self.build(size, len(names), len(self.classes), end=end, **own)
-        self.generator, self.critic = networks
-        if len(own) < len(options) and not hasattr(self.generator, "end"):
-            name = next(k for k in options if k not in own)
-            raise ConfigError(f"model.options.{name}: {self.name} does not end in an End.")
+        end, settings, own = sort_options(options)
+        given = Given(len(self.conditions.classes), len(self.conditions.numbers), settings)
+        self.generator, self.critic = self.build(size, len(names), given, end=end, **own)
+        check_codes(self.generator, settings)
         # Twice as fast on a CPU and on tensor cores; always, so that samples never differ by it.
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -122,7 +126,8 @@ class AdversarialModule(SamplingModule):
             {
                 "size": size,
                 "bands": list(names),
-                "classes": list(self.classes),
+                "classes": list(classes),
+                "numbers": list(numbers),
                 "seed": seed,
                 "recipe": self.recipe.model_dump(mode="json"),
                 **options,
@@ -130,7 +135,7 @@ class AdversarialModule(SamplingModule):
         )
 
     def build(
-        self, size: int, bands: int, classes: int, *, end: EndSettings, **options: Any
+        self, size: int, bands: int, given: Given, *, end: EndSettings, **options: Any
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic; every pair has its own."""
         raise NotImplementedError
@@ -239,8 +244,8 @@ class AdversarialModule(SamplingModule):
         if self.grows and self.recipe.grow_images == "auto":
             whole = self.total_images or 0
             self.recipe = self.recipe.model_copy(update={"grow_images": whole // 2})
-        if self.classes:
-            self.class_counts = data.class_counts
+        if self.conditions:
+            self.conditions = data.conditions
         self.holdout = list(data.holdout_names)
 
     def configure_optimizers(self) -> Any:
@@ -259,7 +264,6 @@ class AdversarialModule(SamplingModule):
         """One critic step, and a generator step when it is due."""
         recipe = self.recipe
         real = batch["images"].contiguous(memory_format=torch.channels_last)
-        labels = batch.get("labels") if self.classes else None
         rank, replicas = world()
         n = len(real)
         streams = StepStreams(self.seed, self.clock.images, n, rank, replicas)
@@ -273,15 +277,21 @@ class AdversarialModule(SamplingModule):
 
         z = streams.normal("latent", int(self.generator.latent)).to(real)  # type: ignore[arg-type]
 
-        def critic(images: Tensor) -> Tensor:
-            return cast(Tensor, self.critic(images, labels))
+        condition = self._condition(batch, streams)
 
+        def judge(images: Tensor) -> Judgement:
+            return cast(Judgement, self.critic.judge(images, condition))  # type: ignore[operator]
+
+        guess = self.critic.guess
+        reading = Reading(guess, condition, z, recipe) if isinstance(guess, Guess) else None
         with torch.set_grad_enabled(generator_due):
-            fake = self._imagine(z, labels, streams)
+            fake = self._imagine(z, condition, streams)
             real, fake = self._as_shown(real, fake, streams)
         with held(self.generator):
             mix = streams.uniform("mix", 1, 1, 1).to(real) if penalty_due else None
-            loss, signs = self.objective.critic(critic, real, fake.detach(), mix, self.means.note)
+            loss, signs = self.objective.critic(
+                judge, real, fake.detach(), mix, self.means.note, reading
+            )
             self._descend(optimizers[1], loss, "critic")
         if recipe.ada:
             self.ada.observe(signs)
@@ -289,23 +299,32 @@ class AdversarialModule(SamplingModule):
             self.ada.step(n * replicas)
         if generator_due:
             with held(self.critic):
-                loss = self.objective.generator(critic, real, fake)
-                self.means.note("loss_generator", loss)
+                loss = self.objective.generator(judge, real, fake, self.means.note, reading)
                 if path_due:
-                    loss = loss + self._path(labels, streams)
+                    loss = loss + self._path(condition, streams)
                 self._descend(optimizers[0], loss, "generator")
         self.clock.advance(n * replicas)
         if generator_due:
             seen = n * replicas * recipe.critic_steps
             self.average.update(self.generator, seen, self.clock.images)
 
-    def _imagine(self, z: Tensor, labels: Tensor | None, streams: StepStreams) -> Tensor:
+    def _condition(self, batch: dict[str, Any], streams: StepStreams) -> Tensor | None:
+        """Conditions of the batch; some galaxies ask for nothing where labels are dropped."""
+        if not self.conditions:
+            return None
+        rows = cast(Tensor, batch["condition"])
+        if self.recipe.label_dropout:
+            keep = streams.uniform("label dropout", 1).to(rows) >= self.recipe.label_dropout
+            rows = rows * keep
+        return rows
+
+    def _imagine(self, z: Tensor, condition: Tensor | None, streams: StepStreams) -> Tensor:
         generator = self.generator
         if self.recipe.mixing and isinstance(generator, StyleGenerator):
             return generator.synthesise(
-                mixed_styles(generator, z, labels, self.recipe.mixing, streams)
+                mixed_styles(generator, z, condition, self.recipe.mixing, streams)
             )
-        return cast(Tensor, generator(z, labels))
+        return cast(Tensor, generator(z, condition))
 
     def _as_shown(self, real: Tensor, fake: Tensor, streams: StepStreams) -> tuple[Tensor, Tensor]:
         """Real and generated images as the critic sees them: of one resolution, augmented."""
@@ -320,11 +339,11 @@ class AdversarialModule(SamplingModule):
             real, fake = augment(real, draws[0], p), augment(fake, draws[1], p)
         return real, fake
 
-    def _path(self, labels: Tensor | None, streams: StepStreams) -> Tensor:
+    def _path(self, condition: Tensor | None, streams: StepStreams) -> Tensor:
         generator = self.generator
         assert isinstance(generator, StyleGenerator)
         mean = self.path_mean.to(self.device)
-        penalty, self.path_mean = path_penalty(generator, labels, streams, mean)
+        penalty, self.path_mean = path_penalty(generator, condition, streams, mean)
         self.means.note("path_length", self.path_mean)
         # A lazy penalty weighs as much as one at every step would.
         return self.recipe.path_every * self.recipe.path_length * penalty
@@ -369,23 +388,7 @@ class AdversarialModule(SamplingModule):
         """Add the average and everything that makes the file readable by itself."""
         checkpoint["ema"] = dict(self.average.state())
         checkpoint["ada"] = self.ada.state()
-        checkpoint["galgen"] = {
-            "format": FORMAT,
-            "version": galgen.__version__,
-            "model": self.name,
-            "options": dict(self.options),
-            "recipe": self.recipe.model_dump(mode="json"),
-            "spec": self.spec.to_dict(),
-            "stretch": None if self.stretch is None else self.stretch.state(),
-            "classes": list(self.classes),
-            "class_counts": list(self.class_counts),
-            "clock": self.clock.state(),
-            "seed": self.seed,
-            "holdout": list(self.holdout),
-            "config": self.run,
-            "sums": self.means.state(),
-            "path_mean": float(self.path_mean),
-        }
+        checkpoint["galgen"] = card_of(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the average and the clock."""
@@ -393,12 +396,7 @@ class AdversarialModule(SamplingModule):
         if not isinstance(card, dict) or "ema" not in checkpoint:
             raise CheckpointError("this is not a galgen checkpoint: it lacks the galgen entry.")
         self.average.load(checkpoint["ema"])
-        self.clock.load(card["clock"])
-        self.spec = ImageSpec.from_dict(card["spec"])
-        self.stretch = None if card["stretch"] is None else Stretch.from_state(card["stretch"])
-        self.class_counts = list(card["class_counts"])
-        self.holdout = list(card["holdout"])
-        self.means.load(card["sums"])
         self.ada.load(checkpoint["ada"])
+        self.means.load(card["sums"])
         self.path_mean = torch.tensor(card["path_mean"])
-        self.grow_to_clock()
+        take_card(self, card)

@@ -8,10 +8,14 @@ import torch
 from torch import Tensor
 
 from galgen.losses import Critic, drift, gradient_penalty, make_loss, squared_gradient
+from galgen.models.reading import Reading
+from galgen.nn.scoring import Judgement
 from galgen.sections import Recipe
 
 #: Takes a name and a scalar to log.
 Note = Callable[[str, Tensor], None]
+#: Images (N, C, H, W) to what the critic makes of them.
+Judge = Callable[[Tensor], Judgement]
 
 #: An automatic gamma in units of size^2 / batch: 0.25 at 32 px and batch 32.
 GAMMA_RATE = 0.25 / 32
@@ -104,7 +108,13 @@ class Objective:
         return f"penalties: {text}" if text else None
 
     def critic(
-        self, critic: Critic, real: Tensor, fake: Tensor, mix: Tensor | None, note: Note
+        self,
+        judge: Judge,
+        real: Tensor,
+        fake: Tensor,
+        mix: Tensor | None,
+        note: Note,
+        reading: Reading | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Loss of the critic, and the signs (N,) that tell how sure it is of each real image.
 
@@ -113,8 +123,8 @@ class Objective:
 
         Parameters
         ----------
-        critic
-            Images (N, C, H, W) to scores (N,).
+        judge
+            The critic under the batch's conditions.
         real, fake
             Images in network space; no gradient flows into them.
         mix
@@ -122,18 +132,27 @@ class Objective:
             due in this step; None where they are not.
         note
             Takes what is worth logging.
+        reading
+            Losses of what the critic reads in images, where it does.
         """
+        of_real, of_fake = judge(real), judge(fake)
         # Differences of scores lose their meaning in bf16.
-        real_scores, fake_scores = critic(real).float(), critic(fake).float()
+        real_scores, fake_scores = of_real.scores.float(), of_fake.scores.float()
         loss = self.loss.critic(real_scores, fake_scores)
         note("loss_critic", loss)
         note("score_real", real_scores.mean())
         note("score_fake", fake_scores.mean())
         if self.recipe.drift:
             loss = loss + self.recipe.drift * drift(real_scores)
+        if reading is not None:
+            misread = reading.of_real(of_real.read) + reading.of_fake(of_fake.read)
+            note("misread_critic", misread)
+            loss = loss + misread
         if mix is not None:
             # A lazy penalty weighs as much as one at every step would.
-            loss = loss + self.recipe.penalty_every * self._penalty(critic, real, fake, mix, note)
+            loss = loss + self.recipe.penalty_every * self._penalty(
+                lambda images: judge(images).scores, real, fake, mix, note
+            )
         margin = real_scores if self.loss.has_boundary else real_scores - fake_scores
         return loss, margin.detach().sign()
 
@@ -156,10 +175,24 @@ class Objective:
                 total = total + self.recipe.gp * value
         return total
 
-    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        """Loss of the generator; gradients flow into `fake`."""
+    def generator(
+        self,
+        judge: Judge,
+        real: Tensor,
+        fake: Tensor,
+        note: Note,
+        reading: Reading | None = None,
+    ) -> Tensor:
+        """Loss of the generator; gradients flow into `fake`. Parameters as of `critic`."""
         real_scores = None
         if self.loss.needs_real_scores:
             with torch.no_grad():
-                real_scores = critic(real).float()
-        return self.loss.generator(real_scores, critic(fake).float())
+                real_scores = judge(real).scores.float()
+        of_fake = judge(fake)
+        loss = self.loss.generator(real_scores, of_fake.scores.float())
+        note("loss_generator", loss)
+        if reading is not None:
+            misread = reading.of_generator(of_fake.read)
+            note("misread_generator", misread)
+            loss = loss + misread
+        return loss

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
+from torch import nn
 
 from galgen.errors import ConfigError
 from galgen.losses import make_loss
+from galgen.nn.condition import ConditionSettings
 from galgen.nn.ending import EndSettings
 from galgen.nn.layers import MinibatchStd
 from galgen.sections import Recipe
@@ -27,7 +29,7 @@ def check_options(pair: type[AdversarialModule], options: Mapping[str, Any]) -> 
     ----------
     pair
         Class of the pair; the keyword arguments of its `build` are its options, beside those of
-        `EndSettings`.
+        `EndSettings` and `ConditionSettings`.
 
     Raises
     ------
@@ -36,8 +38,9 @@ def check_options(pair: type[AdversarialModule], options: Mapping[str, Any]) -> 
     """
     parameters = inspect.signature(pair.build).parameters.values()
     own = [p.name for p in parameters if p.default is not p.empty]
-    known = [*own, *EndSettings.model_fields]
+    known = [*own, *EndSettings.model_fields, *ConditionSettings.model_fields]
     kinds = get_type_hints(pair.build) | get_type_hints(EndSettings)
+    kinds |= get_type_hints(ConditionSettings, include_extras=True)
     for name, value in options.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -48,6 +51,29 @@ def check_options(pair: type[AdversarialModule], options: Mapping[str, Any]) -> 
         except ValidationError as error:
             message = error.errors()[0]["msg"].replace("Input should be", "should be")
             raise ConfigError(f"model.options.{name}: {message}, got {value!r}.") from None
+
+
+def sort_options(
+    options: Mapping[str, Any],
+) -> tuple[EndSettings, ConditionSettings, dict[str, Any]]:
+    """Options of a pair's networks: those of every pair, and its own."""
+    end = {k: v for k, v in options.items() if k in EndSettings.model_fields}
+    condition = {k: v for k, v in options.items() if k in ConditionSettings.model_fields}
+    own = {k: v for k, v in options.items() if k not in end and k not in condition}
+    return EndSettings(**end), ConditionSettings(**condition), own
+
+
+def check_codes(generator: nn.Module, settings: ConditionSettings) -> None:
+    """Refuse more codes than the latent has room for, beside what is free."""
+    latent = int(generator.latent)  # type: ignore[arg-type]
+    wanted = settings.codes + (1 if settings.categories else 0)
+    if wanted >= latent:
+        raise ConfigError(
+            f"model.options.codes and categories take {wanted} of the {latent} numbers of the "
+            "latent, which leaves none free: choose fewer, or a larger model.options.latent."
+        )
+    if settings.categories == 1:
+        raise ConfigError("model.options.categories 1 is no choice: take 2 or more, or 0 for none.")
 
 
 def check_recipe(
@@ -70,16 +96,22 @@ def check_recipe(
     Raises
     ------
     ConfigError
-        For label noise with another loss than ``bce``; a penalty per image in a critic that
-        couples the images of a batch; a loss that needs a penalty without one; style mixing or
-        path length without styles; growing in a pair that does not grow; a beta2 that would
-        fall.
+        For label noise with another loss than ``bce``; style mixing with codes; a penalty per
+        image in a critic that couples the images of a batch; a loss that needs a penalty without
+        one; style mixing or path length without styles; growing in a pair that does not grow; a
+        beta2 that would fall.
     """
     make_loss(recipe.loss, recipe.label_noise)
     coupled = pair.couples_images(options or {})
     if coupled:
         _check_coupled(recipe)
     _check_bounded(recipe, coupled)
+    coded = next((k for k in ("codes", "categories") if (options or {}).get(k)), None)
+    if coded and recipe.mixing:
+        raise ConfigError(
+            f"model.options.{coded} and recipe.mixing {recipe.mixing:g} do not go together, since "
+            "an image of two latents has two sets of codes: set recipe.mixing to 0."
+        )
     for name, value in (("mixing", recipe.mixing), ("path_length", recipe.path_length)):
         if value and not pair.has_styles:
             raise ConfigError(
@@ -169,10 +201,19 @@ def check_data(module: AdversarialModule, data: Any, replicas: int, *, named_ban
             f"data hold {spec.size} px in {', '.join(spec.bands)}: build it with "
             "size=data.spec.size and bands=data.spec.bands."
         )
-    if module.classes and tuple(data.classes) != module.classes:
+    for what, ours, theirs in (
+        ("classes", module.conditions.classes, data.conditions.classes),
+        ("numbers", module.conditions.names, data.conditions.names),
+    ):
+        if ours and ours != theirs:
+            raise ConfigError(
+                f"the model knows the {what} {', '.join(ours)}, the data "
+                f"{', '.join(theirs) or 'none'}: build it with the data's, {what}=[...]."
+            )
+    if module.recipe.label_dropout and not module.conditions:
         raise ConfigError(
-            f"the model knows the classes {', '.join(module.classes)}, the data "
-            f"{', '.join(data.classes) or 'none'}: build it with classes=data.classes."
+            f"recipe.label_dropout {module.recipe.label_dropout:g} has no labels to drop: give "
+            "--labels or --condition, or set it to 0."
         )
     if module.options.get("clamp") and data.stretch.kind == "asinh":
         raise ConfigError(

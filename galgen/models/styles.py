@@ -20,7 +20,7 @@ PATH_DECAY = 0.01
 def mixed_styles(
     generator: StyleGenerator,
     z: Tensor,
-    labels: Tensor | None,
+    condition: Tensor | None,
     probability: float,
     streams: StepStreams,
 ) -> Tensor:
@@ -33,26 +33,26 @@ def mixed_styles(
     place = 1 + (draw[:, 1] * (generator.active_styles - 1)).floor()
     place = torch.where(draw[:, 0] < probability, place, float(count))
     first = torch.arange(count, device=z.device) < place[:, None]
-    one, two = (generator.spread(generator.map(latents, labels)) for latents in (z, other))
+    one, two = (generator.spread(generator.map(latents, condition)) for latents in (z, other))
     return torch.where(first[..., None], one, two)
 
 
 def path_penalty(
-    generator: StyleGenerator, labels: Tensor | None, streams: StepStreams, mean: Tensor
+    generator: StyleGenerator, condition: Tensor | None, streams: StepStreams, mean: Tensor
 ) -> tuple[Tensor, Tensor]:
     r"""Path length regularisation :math:`E (\|J_w^T y\| - a)^2` (Karras et al. 2020,
     arXiv:1912.04958, section 3.2), in float32, and the new running mean a.
 
     Parameters
     ----------
-    labels
-        Class numbers (N,) of this replica.
+    condition
+        Rows (N, width) of this replica.
     mean
         Running mean a of the path lengths over all replicas, 0-dim.
     """
     z = streams.normal("path latent", generator.latent).to(mean)
     with torch.autocast(z.device.type, enabled=False):
-        styles = generator.spread(generator.map(z, labels))
+        styles = generator.spread(generator.map(z, condition))
         if not styles.requires_grad:
             # The mapping is frozen; the path begins here all the same.
             styles.requires_grad_()

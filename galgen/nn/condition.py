@@ -163,7 +163,7 @@ class Entrance(nn.Module):
         return total
 
     def forward(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        """z with all of it."""
+        """Z with all of it."""
         offset = self.offset(z, condition)
         return z if offset is None else z + offset
 

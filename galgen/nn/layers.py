@@ -62,24 +62,6 @@ class MinibatchStd(nn.Module):
         return torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
 
 
-def projected_score(
-    score: nn.Module, embedding: nn.Embedding | None, x: Tensor, labels: Tensor | None
-) -> Tensor:
-    """Features (N, F) to scores (N,), with the projection of class numbers (N,) where there is an
-    embedding (Miyato and Koyama 2018, arXiv:1802.05637).
-
-    In float32, because losses are made of small differences of scores.
-    """
-    with torch.autocast(x.device.type, enabled=False):
-        x = x.to(next(score.parameters()).dtype)
-        total = cast(Tensor, score(x)).squeeze(1)
-        if embedding is not None:
-            if labels is None:
-                raise ValueError("this critic is conditional: give labels")
-            total = total + (embedding(labels) * x).sum(dim=1)
-    return total
-
-
 def upsample(x: Tensor) -> Tensor:
     """Twice the side length, bilinear."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

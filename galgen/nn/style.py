@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from galgen.nn.condition import Entrance, Given
 from galgen.nn.equalised import EqualisedLinear, pixel_norm
 from galgen.nn.layers import LEAK
 from galgen.randomness import generator as keyed
@@ -32,28 +33,31 @@ class Mapping(nn.Module):
         Number of layers.
     rate
         Learning rate relative to the rest of the network.
-    classes
-        Number of classes, whose embedding is added to z; 0 for none.
+    given
+        What it is given beside z, and added to it.
     """
 
     def __init__(
-        self, latent: int, width: int, depth: int, rate: float = 0.01, classes: int = 0
+        self,
+        latent: int,
+        width: int,
+        depth: int,
+        rate: float = 0.01,
+        given: Given | None = None,
     ) -> None:
         super().__init__()
         lengths = [latent] + [width] * depth
         self.layers = nn.ModuleList(
             EqualisedLinear(a, b, gain=2**0.5, rate=rate) for a, b in pairwise(lengths)
         )
-        self.embedding = nn.Embedding(classes, latent) if classes else None
+        self.entrance = Entrance(latent, given or Given())
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (N, latent) and class numbers (N,) to styles (N, width)."""
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Latents (N, latent) and conditions (N, rows) to styles (N, width)."""
         with torch.autocast(z.device.type, enabled=False):
-            w = pixel_norm(z.float())
-            if self.embedding is not None:
-                if labels is None:
-                    raise ValueError("this generator is conditional: give labels")
-                w = w + self.embedding(labels)
+            w, offset = pixel_norm(z.float()), self.entrance.offset(z, condition)
+            if offset is not None:
+                w = w + offset
             for layer in self.layers:
                 w = F.leaky_relu(layer(w), LEAK)
         return w
@@ -74,9 +78,9 @@ class StyleGenerator(nn.Module):
     style_layers: int
     mapping: Mapping
 
-    def map(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (N, latent) to styles (N, W)."""
-        return cast(Tensor, self.mapping(z, labels))
+    def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Latents (N, latent) and conditions (N, rows) to styles (N, W)."""
+        return cast(Tensor, self.mapping(z, condition))
 
     @property
     def active_styles(self) -> int:
@@ -88,25 +92,25 @@ class StyleGenerator(nn.Module):
         raise NotImplementedError
 
     def forward(
-        self, z: Tensor, labels: Tensor | None = None, noise: Sequence[Tensor] | None = None
+        self, z: Tensor, condition: Tensor | None = None, noise: Sequence[Tensor] | None = None
     ) -> Tensor:
         """Latents (N, latent) to images (N, bands, side, side) in network space."""
-        return self.synthesise(self.spread(self.map(z, labels)), noise)
+        return self.synthesise(self.spread(self.map(z, condition)), noise)
 
     def spread(self, w: Tensor) -> Tensor:
         """One style (N, W) for all layers, (N, style_layers, W)."""
         return w[:, None].expand(-1, self.style_layers, -1)
 
     @torch.no_grad()
-    def mean_style(self, labels: Tensor | None = None) -> Tensor:
-        """Mean style (N, W) per entry of `labels`, or (1, W) without: the centre of truncation.
+    def mean_style(self, condition: Tensor | None = None) -> Tensor:
+        """Mean style (N, W) per row of conditions, or (1, W) without: the centre of truncation.
 
         The mean over fixed latents, so it follows from the weights and needs no running average.
         """
         device = next(self.parameters()).device
         z = torch.randn(CENTRE_LATENTS, self.latent, generator=keyed(0, "centre")).to(device)
-        if labels is None:
+        if condition is None:
             return self.map(z).mean(dim=0, keepdim=True)
-        present, places = labels.unique(return_inverse=True)
-        means = [self.map(z, label.expand(CENTRE_LATENTS)).mean(dim=0) for label in present]
+        present, places = condition.unique(dim=0, return_inverse=True)
+        means = [self.map(z, row.expand(CENTRE_LATENTS, -1)).mean(dim=0) for row in present]
         return torch.stack(means)[places]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
+from galgen.nn.condition import Entrance, Given
 from galgen.nn.ending import End, EndSettings
-from galgen.nn.layers import LEAK, projected_score
+from galgen.nn.layers import LEAK
 from galgen.nn.pyramid import MAX_SIZE, MIN_SIZE
+from galgen.nn.scoring import ScoringCritic
 from galgen.nn.units import Layer
 
 #: Times that each network doubles or halves the side.
@@ -61,8 +64,8 @@ class CourseGenerator(nn.Module):
     widths
         Feature maps after each transposed convolution; the dense layer makes as many as the
         first.
-    classes
-        Number of classes, whose embedding is added to z; 0 for none.
+    given
+        What it is given beside z.
     """
 
     def __init__(
@@ -73,14 +76,14 @@ class CourseGenerator(nn.Module):
         *,
         latent: int = 128,
         widths: Sequence[int] = (128, 256, 512),
-        classes: int = 0,
+        given: Given | None = None,
     ) -> None:
         super().__init__()
         if latent < 1:
             raise ConfigError(f"model.options.latent must be 1 or more, not {latent}.")
-        self.size, self.bands, self.latent, self.classes = size, bands, latent, classes
+        self.size, self.bands, self.latent = size, bands, latent
         self.base, features = base_side(size), _three(widths, "widths")
-        self.embedding = nn.Embedding(classes, latent) if classes else None
+        self.entrance = Entrance(latent, given or Given())
         self.dense = nn.Linear(latent, features[0] * self.base**2)
         self.stages = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 4, stride=2, padding=1)
@@ -95,21 +98,18 @@ class CourseGenerator(nn.Module):
         return self.end.noise_shapes(self.size)
 
     def forward(
-        self, z: Tensor, labels: Tensor | None = None, noise: Sequence[Tensor] | None = None
+        self, z: Tensor, condition: Tensor | None = None, noise: Sequence[Tensor] | None = None
     ) -> Tensor:
         """Latents (N, latent) to images (N, bands, size, size) in network space.
 
         Parameters
         ----------
-        labels
-            Class numbers (N,), for a conditional generator.
+        condition
+            Rows (N, width), for a conditional generator.
         noise
             One tensor (N, C, h, h) per entry of `noise_shapes`; drawn freshly when None.
         """
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this generator is conditional: give labels")
-            z = z + self.embedding(labels)
+        z = self.entrance(z, condition)
         x = self.dense(z).view(len(z), -1, self.base, self.base)
         for stage in self.stages:
             x = F.leaky_relu(stage(x), LEAK)
@@ -118,8 +118,7 @@ class CourseGenerator(nn.Module):
     def layers(self) -> list[Layer]:
         """Units of freezing, from the latent to the image."""
         block = f"{self.base}x{self.base}"
-        start = (self.dense,) if self.embedding is None else (self.embedding, self.dense)
-        layers, side = [Layer(f"{block} dense", block, start)], self.base
+        layers, side = [Layer(f"{block} dense", block, (self.entrance, self.dense))], self.base
         for stage in self.stages:
             side *= 2
             block = f"{side}x{side}"
@@ -133,7 +132,7 @@ class CourseGenerator(nn.Module):
         return own + self.end.band_parameters()
 
 
-class CourseCritic(nn.Module):
+class CourseCritic(ScoringCritic):
     """Three strided convolutions, dropout and a dense score.
 
     Parameters
@@ -144,9 +143,8 @@ class CourseCritic(nn.Module):
         Feature maps after each convolution.
     dropout
         Fraction of the features before the score that training drops.
-    classes
-        Number of classes; the label then enters by projection (Miyato and Koyama 2018,
-        arXiv:1802.05637).
+    given
+        What it is given beside the image.
     """
 
     def __init__(
@@ -156,12 +154,12 @@ class CourseCritic(nn.Module):
         *,
         widths: Sequence[int] = (64, 128, 128),
         dropout: float = 0.2,
-        classes: int = 0,
+        given: Given | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= dropout < 1:
             raise ConfigError(f"model.options.dropout must be from 0 to below 1, not {dropout}.")
-        self.size, self.bands, self.classes = size, bands, classes
+        self.size, self.bands = size, bands
         features = _three(widths, "critic_widths")
         self.stages = nn.ModuleList(
             nn.Conv2d(a, b, 4, stride=2, padding=1)
@@ -169,17 +167,13 @@ class CourseCritic(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         inputs = features[-1] * base_side(size) ** 2
-        self.score = nn.Linear(inputs, 1)
-        self.embedding = nn.Embedding(classes, inputs) if classes else None
-        if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=inputs**-0.5)
+        self.add_head(nn.Linear(inputs, 1), inputs, given or Given())
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (N, bands, size, size) in network space to scores (N,)."""
+    def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Images (N, bands, size, size) in network space to features (N, F)."""
         for stage in self.stages:
             x = F.leaky_relu(stage(x), LEAK)
-        x = self.dropout(x.flatten(1))
-        return projected_score(self.score, self.embedding, x, labels)
+        return cast(Tensor, self.dropout(x.flatten(1)))
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""
@@ -188,8 +182,7 @@ class CourseCritic(nn.Module):
             layers.append(Layer(f"{side}x{side} convolution", f"{side}x{side}", (stage,)))
             side //= 2
         block = f"{side}x{side}"
-        head = (self.score,) if self.embedding is None else (self.score, self.embedding)
-        layers.append(Layer(f"{block} score", block, (self.dropout, *head)))
+        layers.append(Layer(f"{block} score", block, (self.dropout, *self.head)))
         return layers
 
     def band_parameters(self) -> list[tuple[str, int]]:

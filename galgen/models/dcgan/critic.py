@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from galgen.nn.layers import LEAK, MinibatchStd, projected_score
+from galgen.nn.condition import Given
+from galgen.nn.layers import LEAK, MinibatchStd
 from galgen.nn.norm import Norm, make_norm
 from galgen.nn.pyramid import pyramid
+from galgen.nn.scoring import ScoringCritic
 from galgen.nn.units import Layer
 
 
-class Critic(nn.Module):
+class Critic(ScoringCritic):
     """Strided convolutions, a minibatch standard deviation and a dense score.
 
     Parameters
@@ -22,9 +24,8 @@ class Critic(nn.Module):
         As of the images.
     widths
         Feature maps per resolution, fine to coarse; None for 32 growing to 128.
-    classes
-        Number of classes; the label then enters by projection (Miyato and Koyama 2018,
-        arXiv:1802.05637).
+    given
+        What it is given beside the image.
     norm
         ``batch`` for batch norm after each convolution but the first (Radford et al. 2016,
         arXiv:1511.06434). It couples the images of a batch, so that a penalty on the gradient of
@@ -36,11 +37,11 @@ class Critic(nn.Module):
         size: int,
         bands: int,
         widths: Sequence[int] | None = None,
-        classes: int = 0,
+        given: Given | None = None,
         norm: Norm = "none",
     ) -> None:
         super().__init__()
-        self.size, self.bands, self.classes = size, bands, classes
+        self.size, self.bands = size, bands
         features = pyramid(size, widths, "critic_widths", "dcgan", fine_first=True)[1]
         plain = norm == "none"
         self.stages = nn.ModuleList(
@@ -54,17 +55,14 @@ class Critic(nn.Module):
         self.mix = nn.Conv2d(features[-1] + 1, features[-1], 3, padding=1, bias=plain)
         self.mix_norm = make_norm(norm, features[-1])
         side = size // 2 ** len(features)
-        self.score = nn.Linear(features[-1] * side**2, 1)
-        self.embedding = nn.Embedding(classes, features[-1] * side**2) if classes else None
-        if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=self.embedding.embedding_dim**-0.5)
+        inputs = features[-1] * side**2
+        self.add_head(nn.Linear(inputs, 1), inputs, given or Given())
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (N, bands, size, size) in network space to scores (N,)."""
+    def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Images (N, bands, size, size) in network space to features (N, F)."""
         for stage, norm in zip(self.stages, self.norms, strict=True):
             x = F.leaky_relu(norm(stage(x)), LEAK)
-        x = F.leaky_relu(self.mix_norm(self.mix(self.minibatch_std(x))), LEAK).flatten(1)
-        return projected_score(self.score, self.embedding, x, labels)
+        return F.leaky_relu(self.mix_norm(self.mix(self.minibatch_std(x))), LEAK).flatten(1)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""
@@ -74,8 +72,7 @@ class Critic(nn.Module):
             side //= 2
         block = f"{side}x{side}"
         layers.append(Layer(f"{block} mixing convolution", block, (self.mix, self.mix_norm)))
-        head = (self.score,) if self.embedding is None else (self.score, self.embedding)
-        layers.append(Layer(f"{block} score", block, head))
+        layers.append(Layer(f"{block} score", block, self.head))
         return layers
 
     def band_parameters(self) -> list[tuple[str, int]]:

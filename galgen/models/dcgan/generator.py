@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
+from galgen.nn.condition import Entrance, Given
 from galgen.nn.ending import End, EndSettings
 from galgen.nn.layers import LEAK, NoiseInjection, centre, upsample
 from galgen.nn.norm import Norm, make_norm
@@ -51,8 +52,8 @@ class Generator(nn.Module):
         Length of the latent vector z.
     widths
         Feature maps per resolution, coarse to fine; None for 32 at the finest, growing to 128.
-    classes
-        Number of classes; 0 for none.
+    given
+        What it is given beside z.
     end
         What the images end in.
     norm
@@ -66,16 +67,16 @@ class Generator(nn.Module):
         bands: int,
         latent: int = 64,
         widths: Sequence[int] | None = None,
-        classes: int = 0,
+        given: Given | None = None,
         end: EndSettings | None = None,
         norm: Norm = "none",
     ) -> None:
         super().__init__()
         if latent < 1:
             raise ConfigError(f"model.options.latent must be 1 or more, not {latent}.")
-        self.size, self.bands, self.latent, self.classes = size, bands, latent, classes
+        self.size, self.bands, self.latent = size, bands, latent
         self.base, features = pyramid(size, widths, "widths", "dcgan")
-        self.embedding = nn.Embedding(classes, latent) if classes else None
+        self.entrance = Entrance(latent, given or Given())
         self.mapping = nn.Sequential(
             nn.Linear(latent, latent),
             nn.LeakyReLU(LEAK),
@@ -100,21 +101,18 @@ class Generator(nn.Module):
         return shapes + self.end.noise_shapes(self.sides[-1])
 
     def forward(
-        self, z: Tensor, labels: Tensor | None = None, noise: Sequence[Tensor] | None = None
+        self, z: Tensor, condition: Tensor | None = None, noise: Sequence[Tensor] | None = None
     ) -> Tensor:
         """Latents (N, latent) to images (N, bands, size, size) in network space.
 
         Parameters
         ----------
-        labels
-            Class numbers (N,), for a conditional generator.
+        condition
+            Rows (N, width), for a conditional generator.
         noise
             One tensor (N, C, h, h) per entry of `noise_shapes`; drawn freshly when None.
         """
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this generator is conditional: give labels")
-            z = z + self.embedding(labels)
+        z = self.entrance(z, condition)
         x = self.constant(self.mapping(z)).view(len(z), -1, self.base, self.base)
         x = F.leaky_relu(self.norm(x), LEAK)
         picture = None
@@ -127,8 +125,7 @@ class Generator(nn.Module):
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the latent to the image."""
-        start = (self.mapping,) if self.embedding is None else (self.embedding, self.mapping)
-        layers = [Layer("mapping", "mapping", start)]
+        layers = [Layer("mapping", "mapping", (self.entrance, self.mapping))]
         for side, stage in zip(self.sides, self.stages, strict=True):
             block = f"{side}x{side}"
             if side == self.base:

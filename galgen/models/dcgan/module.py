@@ -11,6 +11,7 @@ from galgen.models.base import AdversarialModule
 from galgen.models.dcgan.course import CourseCritic, CourseGenerator
 from galgen.models.dcgan.critic import Critic
 from galgen.models.dcgan.generator import Generator
+from galgen.nn.condition import Given
 from galgen.nn.ending import EndSettings
 from galgen.nn.norm import Norm
 
@@ -35,7 +36,7 @@ class DCGAN(AdversarialModule):
         self,
         size: int,
         bands: int,
-        classes: int,
+        given: Given,
         *,
         end: EndSettings,
         latent: int = 64,
@@ -45,8 +46,8 @@ class DCGAN(AdversarialModule):
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic."""
         return (
-            Generator(size, bands, latent, widths, classes, end, norm),
-            Critic(size, bands, critic_widths, classes, norm),
+            Generator(size, bands, latent, widths, given, end, norm),
+            Critic(size, bands, critic_widths, given, norm),
         )
 
     @classmethod
@@ -75,7 +76,7 @@ class CourseDCGAN(AdversarialModule):
         self,
         size: int,
         bands: int,
-        classes: int,
+        given: Given,
         *,
         end: EndSettings,
         latent: int = 128,
@@ -85,6 +86,6 @@ class CourseDCGAN(AdversarialModule):
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic."""
         return (
-            CourseGenerator(size, bands, end, latent=latent, widths=widths, classes=classes),
-            CourseCritic(size, bands, widths=critic_widths, dropout=dropout, classes=classes),
+            CourseGenerator(size, bands, end, latent=latent, widths=widths, given=given),
+            CourseCritic(size, bands, widths=critic_widths, dropout=dropout, given=given),
         )

@@ -9,17 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from galgen.nn.condition import Given
 from galgen.nn.equalised import EqualisedConv2d, EqualisedLinear
 from galgen.nn.growing import Growing
-from galgen.nn.layers import LEAK, MinibatchStd, projected_score
+from galgen.nn.layers import LEAK, MinibatchStd
 from galgen.nn.pyramid import doubling_widths, exact_levels
+from galgen.nn.scoring import ScoringCritic
 from galgen.nn.units import Layer
 
 #: Keeps the variance through a layer with a leaky ReLU (He et al. 2015, arXiv:1502.01852).
 GAIN = 2**0.5
 
 
-class Critic(Growing, nn.Module):
+class Critic(Growing, ScoringCritic):
     """The mirrored critic of Karras et al. 2018 (arXiv:1710.10196, table 2).
 
     At every resolution a 1x1 convolution from the bands, two 3x3 convolutions and average
@@ -34,9 +36,8 @@ class Critic(Growing, nn.Module):
         Feature maps at the finest resolution, doubled below it up to `max_width`.
     first_level
         Resolution that growing starts from, 0 for the coarsest.
-    classes
-        Number of classes; the label then enters by projection (Miyato and Koyama 2018,
-        arXiv:1802.05637).
+    given
+        What it is given beside the image.
     name
         Of the pair, for messages.
     """
@@ -48,11 +49,11 @@ class Critic(Growing, nn.Module):
         width: int = 32,
         max_width: int = 128,
         first_level: int = 0,
-        classes: int = 0,
+        given: Given | None = None,
         name: str = "progan",
     ) -> None:
         super().__init__()
-        self.size, self.bands, self.classes = size, bands, classes
+        self.size, self.bands = size, bands
         base, doublings = exact_levels(size, name)
         features = doubling_widths(doublings, width, max_width)
         self.stand_at_the_top([base * 2**level for level in range(doublings + 1)], first_level)
@@ -72,13 +73,10 @@ class Critic(Growing, nn.Module):
         self.minibatch_std = MinibatchStd()
         self.mix = EqualisedConv2d(coarsest + 1, coarsest, 3, gain=GAIN)
         self.dense = EqualisedLinear(coarsest * base**2, coarsest, gain=GAIN)
-        self.score = EqualisedLinear(coarsest, 1)
-        self.embedding = nn.Embedding(classes, coarsest) if classes else None
-        if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=coarsest**-0.5)
+        self.add_head(EqualisedLinear(coarsest, 1), coarsest, given or Given())
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (N, bands, side, side) in network space to scores (N,).
+    def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Images (N, bands, side, side) in network space to features (N, F).
 
         The side is that of the resolution the critic stands at.
         """
@@ -90,8 +88,7 @@ class Critic(Growing, nn.Module):
             if level == self.level and self.fading:
                 x = torch.lerp(self._enter(F.avg_pool2d(image, 2), level - 1), x, self.alpha)
         x = F.leaky_relu(self.mix(self.minibatch_std(x)), LEAK).flatten(1)
-        x = F.leaky_relu(self.dense(x), LEAK)
-        return projected_score(self.score, self.embedding, x, labels)
+        return F.leaky_relu(self.dense(x), LEAK)
 
     def _enter(self, image: Tensor, level: int) -> Tensor:
         return F.leaky_relu(self.from_bands[level - self.first_level](image), LEAK)
@@ -112,8 +109,7 @@ class Critic(Growing, nn.Module):
                 ]
         layers.append(Layer(f"{block} mixing convolution", block, (self.mix,)))
         layers.append(Layer(f"{block} dense", block, (self.dense,)))
-        head = (self.score,) if self.embedding is None else (self.score, self.embedding)
-        layers.append(Layer(f"{block} score", block, head))
+        layers.append(Layer(f"{block} score", block, self.head))
         return layers
 
     def band_parameters(self) -> list[tuple[str, int]]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from galgen.errors import ConfigError
 from galgen.models.progan.critic import GAIN
+from galgen.nn.condition import Entrance, Given
 from galgen.nn.ending import End, EndSettings
 from galgen.nn.equalised import EqualisedConv2d, EqualisedLinear, pixel_norm
 from galgen.nn.growing import PICTURE, Growing, fade_in
@@ -38,8 +39,8 @@ class Generator(Growing, nn.Module):
         Feature maps at the finest resolution, doubled below it up to `max_width`.
     pixel_norm
         Scale the features of each pixel to a mean square of 1 after every convolution.
-    classes
-        Number of classes; 0 for none.
+    given
+        What it is given beside z.
     end
         What the images end in.
 
@@ -59,18 +60,18 @@ class Generator(Growing, nn.Module):
         width: int = 32,
         max_width: int = 128,
         pixel_norm: bool = True,
-        classes: int = 0,
+        given: Given | None = None,
         end: EndSettings | None = None,
     ) -> None:
         super().__init__()
         if latent < 1:
             raise ConfigError(f"model.options.latent must be 1 or more, not {latent}.")
-        self.size, self.bands, self.latent, self.classes = size, bands, latent, classes
+        self.size, self.bands, self.latent = size, bands, latent
         self.pixel_norm = pixel_norm
         self.base, doublings = exact_levels(size, "progan")
         features = doubling_widths(doublings, width, max_width)
         self.stand_at_the_top([self.base * 2**level for level in range(doublings + 1)], 0)
-        self.embedding = nn.Embedding(classes, latent) if classes else None
+        self.entrance = Entrance(latent, given or Given())
         self.dense = EqualisedLinear(latent, features[0] * self.base**2, gain=GAIN)
         coarsest = nn.ModuleList([EqualisedConv2d(features[0], features[0], 3, gain=GAIN)])
         finer = (
@@ -92,7 +93,7 @@ class Generator(Growing, nn.Module):
         return self.end.noise_shapes(self.size)
 
     def forward(
-        self, z: Tensor, labels: Tensor | None = None, noise: Sequence[Tensor] | None = None
+        self, z: Tensor, condition: Tensor | None = None, noise: Sequence[Tensor] | None = None
     ) -> Tensor:
         """Latents (N, latent) to images (N, bands, side, side) in network space.
 
@@ -100,15 +101,12 @@ class Generator(Growing, nn.Module):
 
         Parameters
         ----------
-        labels
-            Class numbers (N,), for a conditional generator.
+        condition
+            Rows (N, width), for a conditional generator.
         noise
             One tensor (N, C, h, h) per entry of `noise_shapes`; drawn freshly when None.
         """
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this generator is conditional: give labels")
-            z = z + self.embedding(labels)
+        z = self.entrance(z, condition)
         x = self.dense(pixel_norm(z)).view(len(z), -1, self.base, self.base)
         before = x = self._finish(x)
         for level in range(self.level + 1):
@@ -129,9 +127,8 @@ class Generator(Growing, nn.Module):
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the latent to the image."""
-        start = (self.dense,) if self.embedding is None else (self.embedding, self.dense)
         block = f"{self.base}x{self.base}"
-        layers = [Layer(f"{block} dense", block, start)]
+        layers = [Layer(f"{block} dense", block, (self.entrance, self.dense))]
         for side, stage, to_bands in zip(self.sides, self.stages, self.to_bands, strict=True):
             block = f"{side}x{side}"
             layers += [

@@ -7,6 +7,7 @@ from torch import nn
 from galgen.models.base import AdversarialModule
 from galgen.models.progan.critic import Critic
 from galgen.models.progan.generator import Generator
+from galgen.nn.condition import Given
 from galgen.nn.ending import EndSettings
 
 
@@ -31,7 +32,7 @@ class ProGAN(AdversarialModule):
         self,
         size: int,
         bands: int,
-        classes: int,
+        given: Given,
         *,
         end: EndSettings,
         latent: int = 128,
@@ -41,6 +42,6 @@ class ProGAN(AdversarialModule):
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic."""
         return (
-            Generator(size, bands, latent, width, max_width, pixel_norm, classes, end),
-            Critic(size, bands, width, max_width, classes=classes),
+            Generator(size, bands, latent, width, max_width, pixel_norm, given, end),
+            Critic(size, bands, width, max_width, given=given),
         )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from galgen.errors import ConfigError
 from galgen.models.r3gan.stage import Basis, Shape, Stage, make_stages, scaled_start
+from galgen.nn.condition import Entrance, Given
 from galgen.nn.ending import End, EndSettings
 from galgen.nn.layers import upsample
 from galgen.nn.pyramid import doubling_widths, exact_levels
@@ -35,8 +36,8 @@ class Generator(nn.Module):
         Feature maps at the finest resolution, doubled at each coarser one up to the second.
     shape
         Of the residual stages.
-    classes
-        Number of classes; 0 for none.
+    given
+        What it is given beside z.
     """
 
     def __init__(
@@ -49,15 +50,15 @@ class Generator(nn.Module):
         width: int = 32,
         max_width: int = 128,
         shape: Shape | None = None,
-        classes: int = 0,
+        given: Given | None = None,
     ) -> None:
         super().__init__()
         if latent < 1:
             raise ConfigError(f"model.options.latent must be 1 or more, not {latent}.")
-        self.size, self.bands, self.latent, self.classes = size, bands, latent, classes
+        self.size, self.bands, self.latent = size, bands, latent
         self.base, doublings = exact_levels(size, "r3gan")
         widths = doubling_widths(doublings, width, max_width)
-        self.embedding = nn.Embedding(classes, latent) if classes else None
+        self.entrance = Entrance(latent, given or Given())
         self.modulation = nn.Linear(latent, widths[0])
         scaled_start(self.modulation, 1.0)
         self.basis = Basis(widths[0], self.base, std=1.0)
@@ -77,21 +78,18 @@ class Generator(nn.Module):
         return self.end.noise_shapes(self.size)
 
     def forward(
-        self, z: Tensor, labels: Tensor | None = None, noise: Sequence[Tensor] | None = None
+        self, z: Tensor, condition: Tensor | None = None, noise: Sequence[Tensor] | None = None
     ) -> Tensor:
         """Latents (N, latent) to images (N, bands, size, size) in network space.
 
         Parameters
         ----------
-        labels
-            Class numbers (N,), for a conditional generator.
+        condition
+            Rows (N, width), for a conditional generator.
         noise
             One tensor (N, C, h, h) per entry of `noise_shapes`; drawn freshly when None.
         """
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this generator is conditional: give labels")
-            z = z + self.embedding(labels)
+        z = self.entrance(z, condition)
         x = self.basis.spread(self.modulation(z))
         for level, stage in enumerate(self.stages):
             assert isinstance(stage, Stage)
@@ -100,8 +98,7 @@ class Generator(nn.Module):
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the latent to the image."""
-        head = (self.modulation,) if self.embedding is None else (self.embedding, self.modulation)
-        layers = [Layer("modulation", "modulation", head)]
+        layers = [Layer("modulation", "modulation", (self.entrance, self.modulation))]
         block = f"{self.base}x{self.base}"
         layers.append(Layer(f"{block} basis", block, (self.basis,)))
         for side, stage in zip(self.sides, self.stages, strict=True):

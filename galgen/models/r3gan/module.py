@@ -8,6 +8,7 @@ from galgen.models.base import AdversarialModule
 from galgen.models.r3gan.critic import Critic
 from galgen.models.r3gan.generator import Generator
 from galgen.models.r3gan.stage import Shape
+from galgen.nn.condition import Given
 from galgen.nn.ending import EndSettings
 
 
@@ -32,7 +33,7 @@ class R3GAN(AdversarialModule):
         self,
         size: int,
         bands: int,
-        classes: int,
+        given: Given,
         *,
         end: EndSettings,
         latent: int = 64,
@@ -53,7 +54,7 @@ class R3GAN(AdversarialModule):
                 width=width,
                 max_width=max_width,
                 shape=shape,
-                classes=classes,
+                given=given,
             ),
-            Critic(size, bands, width=width, max_width=max_width, shape=shape, classes=classes),
+            Critic(size, bands, width=width, max_width=max_width, shape=shape, given=given),
         )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from galgen.errors import ConfigError
 from galgen.models.progan.critic import GAIN
 from galgen.nn.adain import AdaIN
+from galgen.nn.condition import Given
 from galgen.nn.ending import End, EndSettings
 from galgen.nn.equalised import EqualisedConv2d
 from galgen.nn.growing import PICTURE, Growing, fade_in
@@ -95,8 +96,8 @@ class Generator(Growing, StyleGenerator):
         Layers of the mapping.
     width, max_width
         Feature maps at the finest resolution, doubled below it up to `max_width`.
-    classes
-        Number of classes; 0 for none.
+    given
+        What it is given beside z.
     end
         What the images end in.
     """
@@ -109,19 +110,19 @@ class Generator(Growing, StyleGenerator):
         depth: int = 8,
         width: int = 32,
         max_width: int = 128,
-        classes: int = 0,
+        given: Given | None = None,
         end: EndSettings | None = None,
     ) -> None:
         super().__init__()
         for option, value in (("latent", latent), ("depth", depth)):
             if value < 1:
                 raise ConfigError(f"model.options.{option} must be 1 or more, not {value}.")
-        self.size, self.bands, self.latent, self.classes = size, bands, latent, classes
+        self.size, self.bands, self.latent = size, bands, latent
         base, doublings = exact_levels(size, "stylegan")
         features = doubling_widths(doublings, width, max_width)
         self.stand_at_the_top([base * 2**level for level in range(doublings + 1)], FIRST_LEVEL)
         self.style_layers = 2 * len(self.sides)
-        self.mapping = Mapping(latent, latent, depth, classes=classes)
+        self.mapping = Mapping(latent, latent, depth, given=given)
 
         def layer(source: nn.Module, channels: int) -> StyledLayer:
             return StyledLayer(source, channels, latent)

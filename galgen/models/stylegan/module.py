@@ -7,6 +7,7 @@ from torch import nn
 from galgen.models.base import AdversarialModule
 from galgen.models.progan.critic import Critic
 from galgen.models.stylegan.generator import Generator
+from galgen.nn.condition import Given
 from galgen.nn.ending import EndSettings
 
 
@@ -32,7 +33,7 @@ class StyleGAN(AdversarialModule):
         self,
         size: int,
         bands: int,
-        classes: int,
+        given: Given,
         *,
         end: EndSettings,
         latent: int = 128,
@@ -41,8 +42,8 @@ class StyleGAN(AdversarialModule):
         max_width: int = 128,
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic."""
-        generator = Generator(size, bands, latent, depth, width, max_width, classes, end)
+        generator = Generator(size, bands, latent, depth, width, max_width, given, end)
         critic = Critic(
-            size, bands, width, max_width, generator.first_level, classes, name="stylegan"
+            size, bands, width, max_width, generator.first_level, given, name="stylegan"
         )
         return generator, critic

@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from galgen.nn.condition import Given
 from galgen.nn.equalised import EqualisedConv2d, EqualisedLinear
-from galgen.nn.layers import LEAK, MinibatchStd, projected_score
+from galgen.nn.layers import LEAK, MinibatchStd
 from galgen.nn.pyramid import doubling_widths, exact_levels
 from galgen.nn.resample import blur, downsample2
+from galgen.nn.scoring import ScoringCritic
 from galgen.nn.units import Layer
 
 ROOT2 = math.sqrt(2)
@@ -36,7 +38,7 @@ class Block(nn.Module):
         return y + self.skip(downsample2(x))
 
 
-class Critic(nn.Module):
+class Critic(ScoringCritic):
     """Residual critic (Karras et al. 2020, arXiv:1912.04958, section 4.1).
 
     Parameters
@@ -45,16 +47,20 @@ class Critic(nn.Module):
         As of the images.
     width, max_width
         Feature maps at full resolution, doubled at each resolution below up to the most.
-    classes
-        Number of classes; the label then enters by projection (Miyato and Koyama 2018,
-        arXiv:1802.05637).
+    given
+        What it is given beside the image.
     """
 
     def __init__(
-        self, size: int, bands: int, width: int = 32, max_width: int = 128, classes: int = 0
+        self,
+        size: int,
+        bands: int,
+        width: int = 32,
+        max_width: int = 128,
+        given: Given | None = None,
     ) -> None:
         super().__init__()
-        self.size, self.bands, self.classes = size, bands, classes
+        self.size, self.bands = size, bands
         self.base, doublings = exact_levels(size, "stylegan2")
         features = doubling_widths(doublings, width, max_width)[::-1]
         last = features[-1]
@@ -63,20 +69,16 @@ class Critic(nn.Module):
         self.minibatch_std = MinibatchStd()
         self.mix = EqualisedConv2d(last + 1, last, 3, gain=ROOT2)
         self.dense = EqualisedLinear(last * self.base**2, last, gain=ROOT2)
-        self.score = EqualisedLinear(last, 1)
-        self.embedding = nn.Embedding(classes, last) if classes else None
-        if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=last**-0.5)
+        self.add_head(EqualisedLinear(last, 1), last, given or Given())
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (N, bands, size, size) in network space to scores (N,)."""
+    def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Images (N, bands, size, size) in network space to features (N, F)."""
         x = F.leaky_relu(self.from_bands(x), LEAK)
         for block in self.blocks:
             x = block(x)
         x = F.leaky_relu(self.mix(self.minibatch_std(x)), LEAK)
         with torch.autocast(x.device.type, enabled=False):
-            x = F.leaky_relu(self.dense(x.to(self.dense.weight.dtype).flatten(1)), LEAK)
-        return projected_score(self.score, self.embedding, x, labels)
+            return F.leaky_relu(self.dense(x.to(self.dense.weight.dtype).flatten(1)), LEAK)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""
@@ -92,8 +94,7 @@ class Critic(nn.Module):
         name = f"{side}x{side}"
         layers.append(Layer(f"{name} convolution", name, (self.mix,)))
         layers.append(Layer(f"{name} dense", name, (self.dense,)))
-        head = (self.score,) if self.embedding is None else (self.score, self.embedding)
-        layers.append(Layer(f"{name} score", name, head))
+        layers.append(Layer(f"{name} score", name, self.head))
         return layers
 
     def band_parameters(self) -> list[tuple[str, int]]:

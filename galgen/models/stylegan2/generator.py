@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
+from galgen.nn.condition import Given
 from galgen.nn.ending import End, EndSettings
 from galgen.nn.layers import LEAK, NoiseInjection, upsample
 from galgen.nn.modulated import ModulatedConv2d
@@ -94,8 +95,8 @@ class Generator(StyleGenerator):
         Layers of the mapping from z to w.
     width, max_width
         Feature maps at full resolution, doubled at each resolution below up to the most.
-    classes
-        Number of classes; 0 for none.
+    given
+        What it is given beside z.
     end
         What the images end in.
     """
@@ -108,17 +109,17 @@ class Generator(StyleGenerator):
         depth: int = 2,
         width: int = 32,
         max_width: int = 128,
-        classes: int = 0,
+        given: Given | None = None,
         end: EndSettings | None = None,
     ) -> None:
         super().__init__()
         for name, value in (("latent", latent), ("depth", depth)):
             if value < 1:
                 raise ConfigError(f"model.options.{name} must be 1 or more, not {value}.")
-        self.size, self.bands, self.latent, self.classes = size, bands, latent, classes
+        self.size, self.bands, self.latent = size, bands, latent
         self.base, doublings = exact_levels(size, "stylegan2")
         features = doubling_widths(doublings, width, max_width)
-        self.mapping = Mapping(latent, latent, depth, classes=classes)
+        self.mapping = Mapping(latent, latent, depth, given=given)
         self.constant = Constant(features[0], self.base)
         pairs = zip([features[0], *features[:-1]], features, strict=True)
         self.stages = nn.ModuleList(

@@ -7,6 +7,7 @@ from torch import nn
 from galgen.models.base import AdversarialModule
 from galgen.models.stylegan2.critic import Critic
 from galgen.models.stylegan2.generator import Generator
+from galgen.nn.condition import Given
 from galgen.nn.ending import EndSettings
 
 
@@ -31,7 +32,7 @@ class StyleGAN2(AdversarialModule):
         self,
         size: int,
         bands: int,
-        classes: int,
+        given: Given,
         *,
         end: EndSettings,
         latent: int = 128,
@@ -41,6 +42,6 @@ class StyleGAN2(AdversarialModule):
     ) -> tuple[nn.Module, nn.Module]:
         """Generator and critic."""
         return (
-            Generator(size, bands, latent, depth, width, max_width, classes, end),
-            Critic(size, bands, width, max_width, classes),
+            Generator(size, bands, latent, depth, width, max_width, given, end),
+            Critic(size, bands, width, max_width, given),
         )
