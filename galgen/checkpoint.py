@@ -105,10 +105,10 @@ class TrainedModel:
         return self
 
     def sample_chunks(
-        self, indices: Sequence[int], *, seed: int = 0, label: str | None = None, **look: Any
+        self, indices: Sequence[int], *, seed: int = 0, **asked: Any
     ) -> Iterator[tuple[list[int], Tensor]]:
         """As `AdversarialModule.sample_chunks`."""
-        return self.module.sample_chunks(indices, seed=seed, label=label, **look)
+        return self.module.sample_chunks(indices, seed=seed, **asked)
 
     def sample(
         self,
@@ -116,19 +116,19 @@ class TrainedModel:
         *,
         seed: int = 0,
         start: int = 0,
-        label: str | None = None,
         progress: Callable[[int], None] | None = None,
-        **look: Any,
+        **asked: Any,
     ) -> Tensor:
         """Flux (n, bands, size, size), as `AdversarialModule.sample`.
 
-        `progress` is called with the number of galaxies of each chunk.
+        `progress` is called with the number of galaxies of each chunk; ``label``, ``where``,
+        ``no_condition`` and what decides the galaxies' look are passed on.
         """
         if n < 1:
             raise ConfigError(f"-n {n}: ask for at least one galaxy.")
         parts = []
         numbers = range(start, start + n)
-        for members, flux in self.sample_chunks(numbers, seed=seed, label=label, **look):
+        for members, flux in self.sample_chunks(numbers, seed=seed, **asked):
             parts.append(flux)
             if progress is not None:
                 progress(len(members))

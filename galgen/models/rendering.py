@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
+from galgen.nn.condition import Entrance
 from galgen.nn.style import StyleGenerator
 from galgen.randomness import generator as keyed
 
@@ -32,7 +33,7 @@ class Renderer:
     ----------
     generator
         In evaluation mode; has ``latent``, ``size``, ``noise_shapes`` and
-        ``forward(z, labels, noise)``.
+        ``forward(z, condition, noise)``.
     seed
         Seed of the sample stream.
     truncation
@@ -71,7 +72,7 @@ class Renderer:
         self.latent = int(generator.latent)  # type: ignore[arg-type]
         shapes = cast(Sequence[tuple[int, int, int]], generator.noise_shapes)
         self.noise_shapes = [tuple(shape) for shape in shapes]
-        self._centres: dict[int | None, Tensor] = {}
+        self._centres: dict[bytes | None, Tensor] = {}
 
     @property
     def has_styles(self) -> bool:
@@ -79,7 +80,7 @@ class Renderer:
         return isinstance(self.generator, StyleGenerator)
 
     def stream(
-        self, indices: Sequence[int], labels: Tensor | None = None
+        self, indices: Sequence[int], condition: Tensor | None = None
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Yield (sample numbers, images (n, C, H, W) on the CPU) by chunks.
 
@@ -87,35 +88,46 @@ class Renderer:
         ----------
         indices
             Sample numbers, in any order; ascending ones share chunks best.
-        labels
-            Class numbers, one per entry of `indices`, for a conditional generator.
+        condition
+            Rows (N, width), one per entry of `indices`, for a conditional generator.
         """
         for places in _by_chunk(indices).values():
             members = [indices[place] for place in places]
-            classes = None if labels is None else labels[places]
+            asked = None if condition is None else condition[places]
             rows = [index % CHUNK for index in members]
-            yield members, self._images(self.codes(members, classes), classes, members, rows)
+            yield members, self._images(self.codes(members, asked), asked, members, rows)
 
     @torch.no_grad()
-    def codes(self, indices: Sequence[int], labels: Tensor | None = None) -> Tensor:
-        """Truncated codes of samples: styles (n, L, W), or latents (n, latent)."""
+    def codes(
+        self,
+        indices: Sequence[int],
+        condition: Tensor | None = None,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Truncated codes of samples: styles (n, L, W), or latents (n, latent).
+
+        Parameters
+        ----------
+        indices, condition
+            As `stream`; each sample once.
+        change
+            Done to the latents (CHUNK, latent), where the pair has no styles after truncation.
+        """
         found: dict[int, Tensor] = {}
         for places in _by_chunk(indices).values():
             z = torch.zeros(CHUNK, self.latent)
-            classes = None if labels is None else torch.zeros(CHUNK, dtype=torch.long)
             for place in places:
-                row = indices[place] % CHUNK
-                z[row] = self._draw(indices[place])[0]
-                if classes is not None and labels is not None:
-                    classes[row] = labels[place]
-            codes = self._encode(z.to(self.device), classes)
-            found |= {place: codes[indices[place] % CHUNK] for place in places}
+                z[indices[place] % CHUNK] = self._draw(indices[place])[0]
+            rows = [indices[place] % CHUNK for place in places]
+            asked = self._padded(condition if condition is None else condition[places], rows)
+            codes = self._encode(z.to(self.device), asked, change)
+            found |= {place: codes[row] for place, row in zip(places, rows, strict=True)}
         return torch.stack([found[place] for place in range(len(indices))])
 
     def images(
         self,
         codes: Tensor,
-        labels: Tensor | None,
+        condition: Tensor | None,
         noise_of: Sequence[int],
         rows: Sequence[int | None],
     ) -> Tensor:
@@ -125,8 +137,8 @@ class Renderer:
         ----------
         codes
             (n, L, W) or (n, latent).
-        labels
-            Class numbers (n,) of a conditional generator without styles.
+        condition
+            Rows (n, width) of a conditional generator without styles.
         noise_of
             Sample numbers whose noise each image has.
         rows
@@ -136,15 +148,15 @@ class Renderer:
         found: dict[int, Tensor] = {}
         for chunk in _packed(rows):
             places = list(chunk.values())
-            classes = None if labels is None else labels[places]
+            asked = None if condition is None else condition[places]
             numbers = [noise_of[place] for place in places]
-            images = self._images(codes[places], classes, numbers, list(chunk))
+            images = self._images(codes[places], asked, numbers, list(chunk))
             found |= dict(zip(places, images, strict=True))
         return torch.stack([found[place] for place in range(len(codes))])
 
     @torch.no_grad()
     def _images(
-        self, codes: Tensor, labels: Tensor | None, noise_of: Sequence[int], rows: Sequence[int]
+        self, codes: Tensor, condition: Tensor | None, noise_of: Sequence[int], rows: Sequence[int]
     ) -> Tensor:
         """At most one chunk of images, each computed in its own row."""
         pixels = [math.prod(shape) for shape in self.noise_shapes]
@@ -161,16 +173,19 @@ class Renderer:
             if isinstance(self.generator, StyleGenerator):
                 images = self.generator.synthesise(whole, noise)
             else:
-                classes = None
-                if labels is not None:
-                    classes = torch.zeros(CHUNK, dtype=torch.long)
-                    classes[list(rows)] = labels
-                    classes = classes.to(self.device)
-                images = self.generator(whole, classes, noise)
+                images = self.generator(whole, self._padded(condition, rows), noise)
         images = _at_full_size(images.float(), int(self.generator.size)).cpu()  # type: ignore[arg-type]
         if self.finish is not None:
             images = self.finish(images)
         return images[list(rows)]
+
+    def _padded(self, condition: Tensor | None, rows: Sequence[int]) -> Tensor | None:
+        """Conditions (n, width) in their rows of a chunk, zeros elsewhere, on the device."""
+        if condition is None:
+            return None
+        whole = torch.zeros(CHUNK, condition.shape[1])
+        whole[list(rows)] = condition
+        return whole.to(self.device)
 
     def _draw(self, index: int) -> tuple[Tensor, Tensor]:
         """Latent and noise of a sample."""
@@ -179,28 +194,41 @@ class Renderer:
         pixels = sum(math.prod(shape) for shape in self.noise_shapes)
         return z, torch.randn(pixels, generator=stream)
 
-    def _encode(self, z: Tensor, classes: Tensor | None) -> Tensor:
+    def _encode(
+        self, z: Tensor, condition: Tensor | None, change: Callable[[Tensor], Tensor] | None
+    ) -> Tensor:
         if not isinstance(self.generator, StyleGenerator):
-            return z if self.truncation == 1 else self.truncation * z
+            z = z if self.truncation == 1 else self._shortened(z)
+            return z if change is None else change(z)
+        z = z if change is None else change(z)
         with torch.autocast(self.device.type, enabled=False):
-            w = self.generator.map(z, None if classes is None else classes.to(self.device))
+            w = self.generator.map(z, condition)
             if self.truncation != 1:
-                centre = self._centre(classes)
+                centre = self._centre(condition)
                 w = centre + self.truncation * (w - centre)
             return self.generator.spread(w)
 
-    def _centre(self, classes: Tensor | None) -> Tensor:
-        """Mean style of each row's class, (N, W), or of all, (1, W)."""
+    def _shortened(self, z: Tensor) -> Tensor:
+        """Truncated latents; the number that decides their category stays."""
+        short = self.truncation * z
+        entrance = getattr(self.generator, "entrance", None)
+        if isinstance(entrance, Entrance) and entrance.categories is not None:
+            place = entrance.given.settings.codes
+            short[:, place] = z[:, place]
+        return short
+
+    def _centre(self, condition: Tensor | None) -> Tensor:
+        """Mean style of each row's conditions, (N, W), or of all, (1, W)."""
         assert isinstance(self.generator, StyleGenerator)
-        if classes is None:
+        if condition is None:
             if None not in self._centres:
                 self._centres[None] = self.generator.mean_style()
             return self._centres[None]
-        numbers = classes.tolist()
-        for number in set(numbers) - self._centres.keys():
-            label = torch.tensor([number], device=self.device)
-            self._centres[number] = self.generator.mean_style(label)
-        return torch.cat([self._centres[number] for number in numbers])
+        keys = [row.numpy().tobytes() for row in condition.cpu()]
+        for key, row in zip(keys, condition, strict=True):
+            if key not in self._centres:
+                self._centres[key] = self.generator.mean_style(row[None])
+        return torch.cat([self._centres[key] for key in keys])
 
 
 def _by_chunk(indices: Sequence[int]) -> dict[int, list[int]]:

@@ -12,17 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from galgen.bands import ImageSpec
+from galgen.conditions import Conditions
 from galgen.errors import ConfigError
 from galgen.io.psf import read_psf
 from galgen.models.rendering import CHUNK, Renderer
+from galgen.models.requests import Request, Where, draw
 from galgen.nn.ending import End
-from galgen.randomness import generator as keyed
 
 if TYPE_CHECKING:
+    from galgen.sections import Recipe
     from galgen.stretch import Stretch
     from galgen.training.ema import GeneratorEMA
 
-__all__ = ["CHUNK", "KERNELS", "Look", "SamplingModule", "draw_labels", "generate"]
+__all__ = ["CHUNK", "KERNELS", "Look", "SamplingModule", "generate"]
 
 #: Where a generator's state keeps the PSF that it ends in.
 KERNELS = "end.psf.kernels"
@@ -48,22 +50,12 @@ class Look:
     noise: bool = True
 
 
-def draw_labels(seed: int, indices: Sequence[int], counts: Sequence[int]) -> Tensor:
-    """Class numbers by the training set's class frequencies, keyed by sample."""
-    edges = torch.tensor(counts, dtype=torch.float64).cumsum(0)
-    edges = edges / edges[-1]
-    points = torch.stack(
-        [torch.rand((), dtype=torch.float64, generator=keyed(seed, "label", i)) for i in indices]
-    )
-    return torch.searchsorted(edges, points, right=True).clamp_max(len(counts) - 1)
-
-
 def generate(
     generator: nn.Module,
     indices: Sequence[int],
     *,
     seed: int,
-    labels: Tensor | None = None,
+    condition: Tensor | None = None,
     truncation: float = 1.0,
     finish: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[tuple[list[int], Tensor]]:
@@ -73,19 +65,19 @@ def generate(
     ----------
     generator, truncation, finish
         As `galgen.models.rendering.Renderer`.
-    indices, labels
+    indices, condition
         As its `stream`.
     seed
         Seed of the sample stream.
     """
-    return Renderer(generator, seed, truncation, finish).stream(indices, labels)
+    return Renderer(generator, seed, truncation, finish).stream(indices, condition)
 
 
 class SamplingModule(L.LightningModule):
     """What a trained pair gives: galaxies of the averaged generator, in flux."""
 
-    classes: tuple[str, ...]
-    class_counts: list[int]
+    conditions: Conditions
+    recipe: Recipe
     generator: nn.Module
     spec: ImageSpec
     options: Mapping[str, Any]
@@ -100,30 +92,29 @@ class SamplingModule(L.LightningModule):
         """The map between flux and network space; None before any data were seen."""
         raise NotImplementedError
 
-    def sample_labels(
-        self, indices: Sequence[int], seed: int, label: str | None = None
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, empty for a pair without classes."""
+        return self.conditions.classes
+
+    def sample_conditions(
+        self, indices: Sequence[int], seed: int, request: Request | None = None
     ) -> Tensor | None:
-        """Class numbers for samples: all `label`, or by the training set's frequencies.
+        """Rows (n, width) of conditions for samples, None for a pair without conditions.
 
         Raises
         ------
         ConfigError
-            If the label is unknown, or the model is not conditional.
+            If the pair cannot be asked for it, as `galgen.models.requests.draw`.
         """
-        if not self.classes:
-            if label is not None:
-                raise ConfigError(
-                    f"--label {label}: this model was trained without classes, leave it out."
-                )
-            return None
-        if label is None:
-            return draw_labels(seed, indices, self.class_counts)
-        if label not in self.classes:
+        request = request or Request()
+        rows = draw(self.conditions, request, seed, indices)
+        if request.nothing and not self.recipe.label_dropout:
             raise ConfigError(
-                f"--label {label} is not a class of this model: choose one of "
-                f"{', '.join(self.classes)}."
+                "--no-condition: this model was always told what to make, leave it out or train "
+                "one with recipe.label_dropout."
             )
-        return torch.full((len(indices),), self.classes.index(label), dtype=torch.long)
+        return None if rows is None else torch.from_numpy(rows)
 
     # -- point spread function -----------------------------------------------------------
 
@@ -187,8 +178,12 @@ class SamplingModule(L.LightningModule):
             finish = self.stretch.inverse
         return Renderer(network, seed, look.truncation, finish)
 
-    def sample_chunks(
-        self, indices: Sequence[int], *, seed: int = 0, label: str | None = None, **look: Any
+    def stream(
+        self,
+        indices: Sequence[int],
+        condition: Tensor | None,
+        seed: int = 0,
+        look: Look | None = None,
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Yield (sample numbers, flux (n, C, H, W)) by chunks, from the averaged generator.
 
@@ -197,23 +192,64 @@ class SamplingModule(L.LightningModule):
 
         Parameters
         ----------
-        indices, seed, label
+        indices, seed
             Which galaxies.
+        condition
+            Their rows, as `sample_conditions` gives them.
+        look
+            How they look.
+        """
+        return self.renderer(seed, look).stream(indices, condition)
+
+    def sample_chunks(
+        self,
+        indices: Sequence[int],
+        *,
+        seed: int = 0,
+        label: str | None = None,
+        where: Where | None = None,
+        no_condition: bool = False,
+        **look: Any,
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """As `stream`, with conditions as they are asked for.
+
+        Parameters
+        ----------
+        indices, seed
+            Which galaxies.
+        label, where, no_condition
+            As `sample`.
         look
             ``truncation``, ``psf`` and ``noise`` as in `Look`.
         """
-        labels = self.sample_labels(indices, seed, label)
-        return self.renderer(seed, Look(**look)).stream(indices, labels)
+        request = Request.of(self.conditions, label, where, no_condition)
+        condition = self.sample_conditions(indices, seed, request)
+        return self.stream(indices, condition, seed, Look(**look))
 
     def sample(
-        self, n: int, *, seed: int = 0, start: int = 0, label: str | None = None, **look: Any
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        label: str | None = None,
+        where: Where | None = None,
+        no_condition: bool = False,
+        **look: Any,
     ) -> Tensor:
         """Draw galaxies ``start`` to ``start + n`` of a seed.
 
         Parameters
         ----------
-        n, seed, start, label
+        n, seed, start
             Which galaxies.
+        label
+            Class of all of them; None for the training set's mix.
+        where
+            Their numbers: ``"mag_r=18..20, g-r=0.6"``, or numbers and ranges by name. What is not
+            asked for is that of training galaxies.
+        no_condition
+            Ask for nothing, of a pair that was trained with dropped labels.
         look
             ``truncation``, ``psf`` and ``noise`` as in `Look`.
 
@@ -226,7 +262,9 @@ class SamplingModule(L.LightningModule):
         if n < 1:
             raise ConfigError(f"-n {n}: ask for at least one galaxy.")
         indices = list(range(start, start + n))
-        chunks = self.sample_chunks(indices, seed=seed, label=label, **look)
+        chunks = self.sample_chunks(
+            indices, seed=seed, label=label, where=where, no_condition=no_condition, **look
+        )
         return torch.cat([flux for _, flux in chunks])
 
 
