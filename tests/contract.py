@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 
@@ -24,7 +25,16 @@ from galgen.data.module import CutoutDataModule
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import find
 from galgen.training.ada import AdaptiveP
-from tiny import assert_same_training, classes_folder, differences, interrupt_at, last, logged, run
+from tiny import (
+    KINDS,
+    assert_same_training,
+    classes_folder,
+    differences,
+    interrupt_at,
+    last,
+    logged,
+    run,
+)
 
 
 @dataclass(frozen=True)
@@ -60,13 +70,15 @@ class Case:
         size: int,
         bands: int = 3,
         classes: tuple[str, ...] = (),
+        numbers: tuple[str, ...] = (),
         recipe: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> Any:
         """The LightningModule."""
         recipe = {**self.recipe, **(recipe or {})}
         make = find(self.pair).load()
-        return make(size, bands, classes=classes, recipe=recipe, **self.options(size), **more)
+        options = {**self.options(size), **more}
+        return make(size, bands, classes=classes, numbers=numbers, recipe=recipe, **options)
 
     def growing(self, images: int) -> dict[str, int]:
         """When a growing pair is to be grown; nothing for others."""
@@ -110,15 +122,28 @@ class PairContract:
             assert scores.isfinite().all()
             assert not torch.equal(images[0], images[1])
 
-    @pytest.mark.parametrize("conditional", [False, True])
+    @pytest.mark.parametrize("conditioning", ["projection", "auxiliary", "both"])
+    @pytest.mark.parametrize("kind", KINDS)
     def test_every_parameter_gets_a_gradient(
-        self, case: Case, conditional: bool, tmp_path: Path
+        self, case: Case, kind: str, conditioning: str, tmp_path: Path
     ) -> None:
-        data = self.data(case, tmp_path, conditional)
+        if (kind, conditioning) in (("neither", "projection"), ("neither", "auxiliary")):
+            pytest.skip("nothing to condition on: one test without conditions is enough")
+        data = self.data(case, tmp_path, kind)
         # A relativistic loss only sees differences of scores, so their offset has no gradient.
         recipe = {"loss": "logistic", **case.growing(16)}
-        model = case.build(data.spec.size, data.spec.n_bands, classes=data.classes, recipe=recipe)
-        assert bool(model.classes) == conditional
+        coded = {"codes": 2, "categories": 3} if conditioning == "both" else {}
+        model = case.build(
+            data.spec.size,
+            data.spec.n_bands,
+            classes=data.conditions.classes,
+            numbers=data.conditions.names,
+            recipe={**recipe, "mixing": 0.0} if coded else recipe,
+            conditioning=conditioning,
+            **coded,
+        )
+        assert bool(model.classes) == (kind in ("classes", "both"))
+        assert bool(model.conditions.numbers) == (kind in ("numbers", "both"))
         reached: set[str] = set()
 
         def note(name: str) -> Callable[[torch.Tensor], None]:
@@ -131,25 +156,35 @@ class PairContract:
         fit(model, data, 6)
         assert {name for name, _ in model.named_parameters()} == reached
 
-    def test_labels_reach_both_networks(self, case: Case) -> None:
-        model = case.build(min(case.sizes), classes=("a", "b"))
+    @pytest.mark.parametrize("kind", ["classes", "numbers", "both"])
+    def test_conditions_reach_both_networks(self, case: Case, kind: str) -> None:
+        classes = ("a", "b") if kind in ("classes", "both") else ()
+        numbers = ("height", "width") if kind in ("numbers", "both") else ()
+        model = case.build(min(case.sizes), classes=classes, numbers=numbers)
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
-        z = torch.randn(1, model.generator.latent).expand(2, -1)
-        noise = [torch.zeros(2, *shape) for shape in model.generator.noise_shapes]
+        # Another class, another first number, another second number, nothing asked for.
+        labels = [0, 1, 0, 0, -1] if classes else None
+        values = np.array([[0, 0], [0, 0], [1, 0], [0, 1], [np.nan, 0]]) if numbers else None
+        rows = torch.from_numpy(model.conditions.encode(labels, values))
+        z = torch.randn(1, model.generator.latent).expand(5, -1)
+        noise = [torch.zeros(5, *shape) for shape in model.generator.noise_shapes]
+        model.eval()
         with torch.no_grad():
-            images = model.generator(z, torch.tensor([0, 1]), noise)
-            scores = model.critic(images[:1].expand(2, -1, -1, -1), torch.tensor([0, 1]))
-        assert not torch.equal(images[0], images[1])
-        assert scores[0] != scores[1]
+            images = model.generator(z, rows, noise)
+            scores = model.critic(images[:1].expand(5, -1, -1, -1), rows)
+        others = [k for k in range(1, 5) if not torch.equal(rows[k], rows[0])]
+        assert len(others) == len(rows.unique(dim=0)) - 1 >= 2
+        for k in others:
+            assert not torch.equal(images[0], images[k])
+            assert scores[0] != scores[k]
 
-    @pytest.mark.parametrize("conditional", [False, True])
-    def test_state_survives_a_checkpoint(
-        self, case: Case, conditional: bool, tmp_path: Path
-    ) -> None:
-        source = str(classes_folder(tmp_path / "blobs")) if conditional else "sersic"
-        count = {} if conditional else {"data__count": 32}
-        outcome = run(tmp_path / "runs", **case.changes(data__source=source, **count))
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_state_survives_a_checkpoint(self, case: Case, kind: str, tmp_path: Path) -> None:
+        source = str(classes_folder(tmp_path / "blobs"))
+        settings = {f"data__{name}": value for name, value in KINDS[kind].items()}
+        settings["data__count"] = None
+        outcome = run(tmp_path / "runs", **case.changes(data__source=source, **settings))
         content = last(outcome)
         assert set(content["galgen"]) >= {"spec", "stretch", "config", "version", "clock"}
         model = checkpoint.load(outcome.run)
@@ -160,22 +195,37 @@ class PairContract:
         assert model.images == outcome.images == 96
         assert len(model.holdout) > 0
         assert model.config["data"]["source"] == source
-        if conditional:
+        conditions = model.module.conditions
+        assert conditions.to_dict() == content["galgen"]["conditions"]
+        if kind in ("classes", "both"):
             assert model.classes == ("edge", "round")
-            assert model.module.class_counts[0] < model.module.class_counts[1]
-        json.dumps(dict(model.card))
+            assert conditions.counts[0] < conditions.counts[1]
+        if kind in ("numbers", "both"):
+            assert conditions.names == ("height", "width")
+            assert all(n.low < n.mean < n.high for n in conditions.numbers)
+        json.dumps(dict(model.card), allow_nan=False)
 
-    def test_two_processes_equal_one(self, case: Case, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "kind", [k if k == "both" else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
+    )
+    def test_two_processes_equal_one(self, case: Case, kind: str, tmp_path: Path) -> None:
         recipe = {"lr": 0.3, "r1": 0.2, "r2": 0.2, "gp": 0.5, "penalty_every": 2}
         job = {
             "pair": case.pair,
             "source": str(classes_folder(tmp_path / "blobs")),
-            "data": {"size": min(case.sizes), "batch": 8, "shift": 2, "rotate": "any"},
+            "data": {
+                "size": min(case.sizes),
+                "batch": 8,
+                "shift": 2,
+                "rotate": "any",
+                **KINDS[kind],
+            },
             "options": dict(case.options(min(case.sizes))),
             "recipe": {
                 **recipe,
                 "critic_steps": 2,
                 "drift": 0.01,
+                "label_dropout": 0.0 if kind == "neither" else 0.2,
                 **case.growing(64),
                 **case.recipe,
             },
@@ -205,10 +255,12 @@ class PairContract:
         assert len(whole.flatten(0, 1).unique(dim=0)) == whole.shape[0] * whole.shape[1]
 
     @pytest.mark.parametrize(
-        "images", [24, 40, 56, 80], ids=["mid-epoch", "epoch-end", "second-epoch", "both"]
+        ("images", "kind"),
+        [(24, "neither"), (40, "classes"), (56, "numbers"), (80, "both")],
+        ids=["mid-epoch", "epoch-end-classes", "second-epoch-numbers", "late-both"],
     )
     def test_resumed_equals_uninterrupted(
-        self, case: Case, images: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, case: Case, images: int, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         import galgen.train
 
@@ -217,6 +269,11 @@ class PairContract:
         monkeypatch.setattr(AdaptiveP, "START", 0.5)
         changes = case.changes(recipe__critic_steps=2, train__metric_images=32)
         changes |= {"train__metric_samples": 16, **case.resumed}
+        if kind != "neither":
+            changes["data__source"] = str(classes_folder(tmp_path / "blobs"))
+            changes |= {f"data__{name}": value for name, value in KINDS[kind].items()}
+            changes |= {"data__count": None, "recipe__label_dropout": 0.2}
+            changes |= {"model__options": {**changes["model__options"], "conditioning": "both"}}
         whole = run(tmp_path / "whole", **changes)
         with monkeypatch.context() as patch:
             interrupt_at(patch, images)
@@ -299,11 +356,12 @@ class PairContract:
 
     @staticmethod
     def data(
-        case: Case, folder: Path | None = None, conditional: bool = False, **more: Any
+        case: Case, folder: Path | None = None, kind: str = "neither", **more: Any
     ) -> CutoutDataModule:
         size = min(case.sizes)
-        if conditional and folder is not None:
-            return CutoutDataModule(classes_folder(folder / "blobs"), size=size, batch=8, **more)
+        if folder is not None:
+            source, more = classes_folder(folder / "blobs"), {**KINDS[kind], **more}
+            return CutoutDataModule(source, size=size, batch=8, **more)
         return CutoutDataModule("sersic", size=size, batch=8, **{"count": 32, **more})
 
     @staticmethod

@@ -32,15 +32,15 @@ def without_layer_noise(model: AdversarialModule) -> list[torch.Tensor]:
     latents: list[torch.Tensor] = []
 
     def silenced(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        def without(x: torch.Tensor, *labels: torch.Tensor | None) -> torch.Tensor:
-            return make(x, *labels, [x.new_zeros(len(x), *s) for s in generator.noise_shapes])
+        def without(x: torch.Tensor, *condition: torch.Tensor | None) -> torch.Tensor:
+            return make(x, *condition, [x.new_zeros(len(x), *s) for s in generator.noise_shapes])
 
         return without
 
     def watched(ask: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        def watch(z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        def watch(z: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
             latents.append(z.detach().clone())
-            return ask(z, labels)
+            return ask(z, condition)
 
         return watch
 
@@ -72,7 +72,8 @@ def main(job: dict, out: Path) -> None:
     model = find(job["pair"]).load()(
         data.spec.size,
         data.spec.bands,
-        classes=data.classes,
+        classes=data.conditions.classes,
+        numbers=data.conditions.names,
         recipe=job["recipe"],
         **job["options"],
     )

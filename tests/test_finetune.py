@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -152,14 +153,19 @@ def test_classes_are_added_kept_and_exchanged(source: TrainedModel, tmp_path: Pa
     first = checkpoint.load(finetune(source, str(folder), config=settings, out=tmp_path / "a").run)
     assert first.classes == ("edge", "round")
     assert not torch.equal(first.sample(4, label="edge"), first.sample(4, label="round"))
-    embedding = first.module.average.state()["embedding.weight"]
+    before = first.module.average.state()["entrance.embedding.classes"]
+    mean = before.mean(dim=0)
     config = prepare(first, str(folder), SHORT)
-    for names, kept in ((("edge", "round"), True), (("edge", "spiral"), False)):
+    for names, want in (
+        (("edge", "round"), [before[0], before[1]]),
+        (("edge", "spiral"), [before[0], mean]),
+        (("round", "edge"), [before[1], before[0]]),
+    ):
         data = CutoutDataModule(folder, size=16, batch=8)
         model = make_model(config, data)
-        model.classes = names
+        model.conditions = dataclasses.replace(model.conditions, classes=names)
         transfer(first, model, config)
-        assert torch.equal(model.generator.embedding.weight, embedding) == kept
+        assert torch.equal(model.generator.entrance.embedding.classes, torch.stack(want))
 
 
 def test_more_layers_than_there_are(source: TrainedModel, tmp_path: Path) -> None:

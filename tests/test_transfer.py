@@ -21,7 +21,7 @@ from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
 from galgen.finetune import finetune, prepare
 from galgen.train import make_model, resume
-from galgen.transfer import is_embedding, transfer
+from galgen.transfer import of_conditions, transfer
 from galgen_cli.main import app
 from models.test_contract import CASES
 from tiny import (
@@ -158,17 +158,17 @@ def test_new_classes_change_nothing_at_first(
     assert model.classes == ("edge", "round")
     transfer(source, model, config)
     model.eval()
-    labels = torch.tensor([0, 1, 0, 1])
+    rows = torch.eye(2)[[0, 1, 0, 1]]
     z = torch.randn(4, model.generator.latent)
     silence = [torch.zeros(4, *shape) for shape in model.generator.noise_shapes]
     images = torch.randn(4, 3, *[source.spec.size] * 2)
     with torch.no_grad():
         old, new = source.module.average.network.eval(), model.average.network
-        assert torch.allclose(old(z, None, silence), new(z, labels, silence), atol=1e-6)
+        assert torch.allclose(old(z, None, silence), new(z, rows, silence), atol=1e-6)
         old, new = source.module.critic.eval(), model.critic
-        assert torch.allclose(old(images), new(images, labels), atol=1e-6)
-    embeddings = [name for name, _ in model.named_parameters() if is_embedding(name)]
-    assert {name.split(".")[0] for name in embeddings} == {"generator", "critic"}
+        assert torch.allclose(old(images), new(images, rows), atol=1e-6)
+    paths = [name for name, _ in model.named_parameters() if of_conditions(name)]
+    assert {name.split(".")[0] for name in paths} == {"generator", "critic"}
 
 
 class Watched(Ending):

@@ -96,10 +96,23 @@ def logged(run: Path) -> list[dict[str, str]]:
     ]
 
 
+#: What galaxies of `classes_folder` can be conditioned on, by settings of the data.
+KINDS: dict[str, dict[str, Any]] = {
+    "neither": {"labels": "none"},
+    "classes": {},
+    "numbers": {"labels": "none", "condition": ["catalogue.csv:height,width"]},
+    "both": {"condition": ["catalogue.csv:height,width"]},
+}
+
+
 def classes_folder(folder: Path, counts: Mapping[str, int] | None = None, side: int = 16) -> Path:
-    """Pictures of blobs in one folder a class, round ones and elongated ones."""
+    """Pictures of blobs in one folder a class, round ones and elongated ones, and a catalogue.
+
+    Its columns ``height`` and ``width`` are theirs in pixels.
+    """
     from PIL import Image
 
+    lines = ["file,height,width"]
     random = np.random.default_rng(1)
     axis = np.arange(side) - (side - 1) / 2
     shapes = (counts or {"edge": 12, "round": 24}).items()
@@ -114,4 +127,6 @@ def classes_folder(folder: Path, counts: Mapping[str, int] | None = None, side: 
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
                 folder / name / f"{name}_{i:03d}.png"
             )
+            lines.append(f"{name}/{name}_{i:03d}.png,{height:.4f},{width:.4f}")
+    (folder / "catalogue.csv").write_text("\n".join(lines) + "\n")
     return folder

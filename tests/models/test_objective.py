@@ -10,6 +10,7 @@ from torch import Tensor
 
 from galgen.losses import drift, gradient_penalty, make_loss, squared_gradient
 from galgen.models.objective import QUIET_VARIANCE, Objective
+from galgen.nn.scoring import Judgement
 from galgen.sections import Recipe
 
 REAL = torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -21,6 +22,10 @@ def critic(images: Tensor) -> Tensor:
     return images.flatten(1).square().mean(dim=1) + images.flatten(1).mean(dim=1)
 
 
+def judge(images: Tensor) -> Judgement:
+    return Judgement(critic(images), None)
+
+
 @pytest.mark.parametrize("due", [False, True])
 @pytest.mark.parametrize("loss", ["logistic", "relativistic", "wasserstein"])
 def test_the_critics_loss_is_the_sum_of_its_parts(loss: str, due: bool) -> None:
@@ -28,7 +33,7 @@ def test_the_critics_loss_is_the_sum_of_its_parts(loss: str, due: bool) -> None:
     noted: dict[str, float] = {}
     objective = Objective(recipe, size=8)
     got, _ = objective.critic(
-        critic, REAL, FAKE, MIX if due else None, lambda k, v: noted.update({k: v.item()})
+        judge, REAL, FAKE, MIX if due else None, lambda k, v: noted.update({k: v.item()})
     )
     want = make_loss(loss).critic(critic(REAL), critic(FAKE)) + 0.1 * drift(critic(REAL))
     if due:
@@ -45,7 +50,7 @@ def test_the_critics_loss_is_the_sum_of_its_parts(loss: str, due: bool) -> None:
 @pytest.mark.parametrize("loss", ["bce", "logistic", "relativistic", "wasserstein"])
 def test_the_generators_loss_reaches_the_fakes_alone(loss: str) -> None:
     real, fake = REAL.clone().requires_grad_(True), FAKE.clone().requires_grad_(True)
-    Objective(Recipe(loss=loss), size=8).generator(critic, real, fake).backward()
+    Objective(Recipe(loss=loss), size=8).generator(judge, real, fake, lambda *_: None).backward()
     assert fake.grad is not None
     assert real.grad is None
     better = fake.detach() - 0.5 * fake.grad
@@ -63,7 +68,11 @@ def test_r1_and_r2_are_of_the_plain_gradient_of_each_image() -> None:
     noted: dict[str, float] = {}
     objective = Objective(Recipe(r1=1, r2=1), size=8)
     objective.critic(
-        lambda x: network(x).squeeze(1), REAL, FAKE, MIX, lambda k, v: noted.update({k: v.item()})
+        lambda x: Judgement(network(x).squeeze(1), None),
+        REAL,
+        FAKE,
+        MIX,
+        lambda k, v: noted.update({k: v.item()}),
     )
     for name, images in (("r1", REAL), ("r2", FAKE)):
         halves = []
@@ -78,7 +87,7 @@ def test_a_schedule_scales_r1_and_r2_alone() -> None:
     def loss(decay: float, **recipe: float) -> float:
         objective = Objective(Recipe(loss="logistic", penalty_every=1, **recipe), size=8)
         objective.decay = decay
-        return objective.critic(critic, REAL, FAKE, MIX, lambda *_: None)[0].item()
+        return objective.critic(judge, REAL, FAKE, MIX, lambda *_: None)[0].item()
 
     bare = loss(1.0, r1=0, r2=0)
     both = loss(1.0, r1=0.3, r2=0.7) - bare
