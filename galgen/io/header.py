@@ -39,12 +39,17 @@ CARDS: dict[str, tuple[str, str]] = {
     "film_to": ("FILMTO", "sample that it goes to"),
     "film_part": ("FILMPART", "part of the way, 0 to 1"),
     "noise_of": ("NOISEOF", "sample whose noise it has"),
+    "sweep": ("SWEEP", "what varies along the sweep"),
+    "sweep_value": ("SWEEPVAL", "its value here"),
     "model": ("MODEL", "generator/critic pair"),
     "checkpoint": ("CKPTHASH", ""),
     "images": ("NIMAGES", "images shown to the critic in training"),
     "version": ("GALGENV", "version of galgen"),
 }
+#: Name and value of a number that was asked for, counted from 1.
+CONDITION_CARDS = ("COND", "CVAL")
 _KEYS = {card: key for key, (card, _) in CARDS.items()}
+_NUMBERED = ("BAND", "ZP", "FWHM", "STRLOW", "STRSOFT", "STRTOP")
 _BAND_FACTS = (("STRLOW", "low"), ("STRSOFT", "scale"), ("STRTOP", "top"))
 
 
@@ -78,8 +83,9 @@ def write_galaxy(
         flagged by ``WCSDUMMY = T`` since the pointing is not real. Facts that are not known
         have no card.
     provenance
-        Keys of `CARDS`, ``stretch`` (`Stretch.state`), or others, which become cards of their
-        own name. None is left out, texts are those of `fits_text`.
+        Keys of `CARDS`, ``stretch`` (`Stretch.state`), ``conditions`` (numbers that were asked
+        for, by name), or others, which become cards of their own name. None is left out, texts
+        are those of `fits_text`.
     cube
         One (band, y, x) image rather than an HDU per band.
 
@@ -120,7 +126,11 @@ def _add_provenance(header: Header, provenance: Mapping[str, Any]) -> None:
     for key, value in provenance.items():
         if value is None:
             continue
-        if key == "stretch":
+        if key == "conditions":
+            for k, (name, number) in enumerate(value.items(), start=1):
+                header[f"{CONDITION_CARDS[0]}{k}"] = (fits_text(name), "number that was asked for")
+                header[f"{CONDITION_CARDS[1]}{k}"] = (_plain(number), "its value")
+        elif key == "stretch":
             header["STRETCH"] = (value["kind"], "between flux and network space")
         elif key in CARDS:
             card, comment = CARDS[key]
@@ -201,12 +211,26 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
             key: [float(h[card + s]) for h, s in zip(headers, suffixes, strict=True)]
             for card, key in _BAND_FACTS
         }
+    numbers = _read_conditions(primary)
+    if numbers:
+        provenance["conditions"] = numbers
     known = {"SIMULATE", "CREATOR", "BANDS", "WCSDUMMY", "WCSAXES", "BUNIT", "PIXSCALE", "RADESYS"}
     known |= {*STRUCTURE, *_KEYS, "STRETCH"}
     for card, value in primary.items():
         if card in known or card[:5] in ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT"):
             continue
-        if card.rstrip("0123456789") in ("BAND", "ZP", "FWHM", "STRLOW", "STRSOFT", "STRTOP"):
+        if card.rstrip("0123456789") in (*_NUMBERED, *CONDITION_CARDS):
             continue
         provenance[card.lower()] = value
     return provenance
+
+
+def _read_conditions(primary: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers that were asked for, by name."""
+    name, value = CONDITION_CARDS
+    found: dict[str, Any] = {}
+    k = 1
+    while f"{name}{k}" in primary:
+        found[str(primary[f"{name}{k}"])] = primary.get(f"{value}{k}")
+        k += 1
+    return found

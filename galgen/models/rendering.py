@@ -211,9 +211,9 @@ class Renderer:
     def _shortened(self, z: Tensor) -> Tensor:
         """Truncated latents; the number that decides their category stays."""
         short = self.truncation * z
-        entrance = getattr(self.generator, "entrance", None)
-        if isinstance(entrance, Entrance) and entrance.categories is not None:
-            place = entrance.given.settings.codes
+        way_in = entrance(self.generator)
+        if way_in is not None and way_in.categories is not None:
+            place = way_in.given.settings.codes
             short[:, place] = z[:, place]
         return short
 
@@ -229,6 +229,11 @@ class Renderer:
             if key not in self._centres:
                 self._centres[key] = self.generator.mean_style(row[None])
         return torch.cat([self._centres[key] for key in keys])
+
+
+def entrance(generator: nn.Module) -> Entrance | None:
+    """Where conditions and codes join the latent; None for a generator that takes none."""
+    return next((m for m in generator.modules() if isinstance(m, Entrance)), None)
 
 
 def _by_chunk(indices: Sequence[int]) -> dict[int, list[int]]:

@@ -289,20 +289,28 @@ class Asked:
         By name, in their own units; empty where they are not known.
     """
 
-    label: str | None
-    numbers: dict[str, float]
+    label: str | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    def shared(self, other: Asked) -> Asked:
+        """What another row asks for too."""
+        return Asked(
+            self.label if self.label == other.label else None,
+            {name: value for name, value in self.numbers.items()
+             if other.numbers.get(name) == value},
+        )  # fmt: skip
 
 
-def asked(conditions: Conditions, rows: NDArray[np.float32] | None, count: int) -> list[Asked]:
+def read_rows(conditions: Conditions, rows: Tensor | None, count: int) -> list[Asked]:
     """What `count` rows (count, width) ask for; nothing for None."""
     if rows is None:
-        return [Asked(None, {})] * count
-    labels, values = conditions.decode(rows)
+        return [Asked()] * count
+    labels, values = conditions.decode(rows.numpy())
     # A row is float32: what lies below that is not what a person asked for.
     digits = [5 - math.floor(math.log10(number.std)) for number in conditions.numbers]
     found = []
     for row, label, numbers in zip(rows, labels, values, strict=True):
-        pure = label >= 0 and row[label] == 1
+        pure = label >= 0 and float(row[label]) == 1
         told = {
             name: round(float(value), n) + 0.0
             for name, value, n in zip(conditions.names, numbers, digits, strict=True)
