@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from galgen.models.dcgan import CourseDCGAN as CourseDCGAN
     from galgen.models.progan import ProGAN as ProGAN
     from galgen.models.r3gan import R3GAN as R3GAN
+    from galgen.models.radiogan import RadioGAN as RadioGAN
     from galgen.models.stylegan import StyleGAN as StyleGAN
     from galgen.models.stylegan2 import StyleGAN2 as StyleGAN2
     from galgen.stretch import Stretch as Stretch
@@ -38,6 +39,7 @@ _LAZY = {
     "CourseDCGAN": "galgen.models.dcgan",
     "ProGAN": "galgen.models.progan",
     "R3GAN": "galgen.models.r3gan",
+    "RadioGAN": "galgen.models.radiogan",
     "StyleGAN": "galgen.models.stylegan",
     "StyleGAN2": "galgen.models.stylegan2",
     "CutoutDataModule": "galgen.data.module",
@@ -59,6 +61,7 @@ __all__ = [
     "ImageSpec",
     "OutputError",
     "ProGAN",
+    "RadioGAN",
     "Stretch",
     "StyleGAN",
     "StyleGAN2",

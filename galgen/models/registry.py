@@ -63,6 +63,20 @@ _STYLEGAN2 = {
     "ada": True,
 }
 
+#: As in Rustige et al. 2023 (arXiv:2212.08504).
+_RADIO = {
+    "loss": "wasserstein",
+    "gp": 10.0,
+    "r1": 0.0,
+    "r2": 0.0,
+    "penalty_every": 1,
+    "critic_steps": 5,
+    "lr": 1e-4,
+    "lr_decay": 1.0,
+    "betas": (0.0, 0.9),
+    "ema_images": 0.0,
+}
+
 PAIRS: dict[str, Pair] = {
     "dcgan": Pair(
         "galgen.models.dcgan:DCGAN", "convolutional, small, stable: a laptop, hundreds of galaxies"
@@ -103,6 +117,15 @@ PAIRS: dict[str, Pair] = {
         "galgen.models.r3gan:R3GAN",
         "residual stages without norm, relativistic loss with R1 and R2",
         preset={"recipe": {"gamma_decay": 0.1, "beta2_start": 0.9}},
+    ),
+    "radiogan": Pair(
+        "galgen.models.radiogan:RadioGAN",
+        "radio galaxies by class: label planes, WGAN-GP, five critic steps",
+        preset={
+            "data": {"rotate": "any", "fill": "constant", "shift": 0},
+            "model": {"options": {"clamp": True, "grain": False, "smear": False}},
+            "recipe": _RADIO,
+        },
     ),
 }
 

@@ -36,10 +36,16 @@ class ScoringCritic(nn.Module):
     projection: Embedding | None
     guess: Guess | None
 
-    def add_head(self, score: nn.Module, features: int, given: Given) -> None:
-        """Take the score's layer, and make what the settings ask for beside it."""
+    def add_head(
+        self, score: nn.Module, features: int, given: Given, *, projects: bool = True
+    ) -> None:
+        """Take the score's layer, and make what the settings ask for beside it.
+
+        Without `projects` no projection, for a critic whose features depend on the conditions.
+        """
         self.score = score
-        self.projection = Embedding(given, features, std=features**-0.5) if given.projects else None
+        projects = projects and given.projects
+        self.projection = Embedding(given, features, std=features**-0.5) if projects else None
         self.guess = Guess(features, given) if given.guesses else None
 
     def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:

@@ -29,6 +29,10 @@ def r3gan(size: int) -> dict[str, Any]:
     return {"latent": 8, "width": 8, "max_width": 8, "group": 4}
 
 
+def radio(size: int) -> dict[str, Any]:
+    return {"latent": 8, "width": 8, "critic_width": 8, "clamp": False}
+
+
 def course(size: int) -> dict[str, Any]:
     return {"latent": 8, "widths": [8, 8, 8], "critic_widths": [8, 8, 8], "grain": False}
 
@@ -76,6 +80,7 @@ CASES = [
         overfit=(1600, 0.55),
         recipe={"lr": 0.02, "gamma_decay": 0.1, "beta2_start": 0.9},
     ),
+    Case("radiogan", radio, sizes=(16, 48, 128), recipe={"lr": 0.01}),
 ]
 
 

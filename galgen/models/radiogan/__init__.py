@@ -1,0 +1,5 @@
+"""The `radiogan` pair: radio galaxies by class, as published."""
+
+from galgen.models.radiogan.module import RadioGAN
+
+__all__ = ["RadioGAN"]
