@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from galgen.callbacks.snapshots import check_choice, choice_notes
 from galgen.conditions import Conditions
 from galgen.config import RunConfig
 from galgen.data.module import CutoutDataModule
@@ -33,6 +34,7 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
         found = " and ".join(f"{count} {what}" for count, what in parts if count)
         lines.append(f"codes: {found}, which the critic has to find in the images")
     lines += penalties(config, data)
+    lines += choice_notes(train, data.conditions)
     grown = config.recipe.grow_images
     if grown and grown != "auto":
         lines.append(f"growing: coarse to fine, full size comes in from {grown:,} images on")
@@ -83,8 +85,15 @@ def write_config(run: Path, config: RunConfig, data: CutoutDataModule) -> None:
 
 
 def resolve(config: RunConfig, data: CutoutDataModule, machine: Machine) -> RunConfig:
-    """The configuration with everything that was chosen automatically written down."""
+    """The configuration with everything that was chosen automatically written down.
+
+    Raises
+    ------
+    ConfigError
+        If snapshots cannot be chosen as it says.
+    """
     spec = data.spec
+    check_choice(config.train, spec, data.conditions.classes)
     changes: dict[str, Any] = {
         "data.size": spec.size,
         "data.bands": list(spec.bands),

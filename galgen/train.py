@@ -17,10 +17,10 @@ from torch import Tensor
 from galgen import checkpoint
 from galgen.callbacks.ending import Ending
 from galgen.callbacks.log import LogMeans
-from galgen.callbacks.metrics import ColourMagnitudeCallback, FrechetCallback
+from galgen.callbacks.metrics import ColourMagnitudeCallback, FrechetCallback, RadioCallback
 from galgen.callbacks.pictures import SampleGrid, write_grid
 from galgen.callbacks.progress import TrainingProgress
-from galgen.callbacks.snapshots import Snapshots
+from galgen.callbacks.snapshots import Snapshots, check_choice, chosen_alone
 from galgen.conditions import Conditions
 from galgen.config import RunConfig, load_yaml
 from galgen.data.module import CutoutDataModule
@@ -238,6 +238,7 @@ def resume(
         stretch=Stretch.from_state(card["stretch"]),
         standard=Conditions.from_dict(card["conditions"]).numbers,
     )
+    check_choice(config.train, data.spec, data.conditions.classes)
     model = make_model(config, data, checkpoint.read(last)["ema"].get(KERNELS))
     settle(model, config)
     if is_first():
@@ -298,13 +299,23 @@ def fit(
     if resume_from is not None:
         resumed_at = int(checkpoint.read(resume_from)["galgen"]["clock"]["images"])
     csv = CsvLog(run / "metrics.csv", resumed_at)
-    snapshots = Snapshots(run / "checkpoints", settings.snapshot_images)
+    snapshots = Snapshots(
+        run / "checkpoints",
+        settings.snapshot_images,
+        settings.best,
+        chosen_alone(settings, model.conditions),
+    )
     ending = Ending(settings.images, settings.minutes, snapshots)
     callbacks: list[L.Callback] = [
         *more,
         LogMeans(settings.log_images, csv.last("seconds")),
-        FrechetCallback(settings.metric_images, settings.metric_samples),
+        FrechetCallback(
+            settings.metric_images,
+            settings.metric_samples,
+            per_class=settings.best_per_class and settings.best == "frechet",
+        ),
         ColourMagnitudeCallback(settings.metric_images, settings.metric_samples),
+        RadioCallback(settings.metric_images, settings.metric_samples),
         SampleGrid(run / "samples", settings.grid_images),
     ]
     if console is not None:

@@ -1,23 +1,98 @@
-"""Checkpoints at intervals of images, written whole or not at all."""
+"""Checkpoints at intervals of images and where a metric was best, written whole or not at all."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 
+from galgen.bands import ImageSpec
+from galgen.conditions import Conditions
+from galgen.errors import ConfigError
 from galgen.io.atomic import replacing
+from galgen.metrics.radio import why_not
 from galgen.models.base import AdversarialModule
+from galgen.sections import TrainConfig
+
+#: Training images that a class needs for a snapshot of its own.
+FEWEST = 20
+#: Entry of a checkpoint's card that names the class whose best snapshot it is.
+BEST_OF = "best_of"
 
 
-def save(trainer: L.Trainer, path: Path) -> None:
-    """Save a checkpoint under a temporary name, then rename. All replicas must call it."""
+def check_choice(train: TrainConfig, spec: ImageSpec, classes: Sequence[str]) -> None:
+    """Refuse a choice of snapshots that the metrics or the data cannot give.
+
+    Raises
+    ------
+    ConfigError
+        If nothing is measured, RMAE does not apply to such images, or there are no classes.
+    """
+    named = "train.best_per_class" if train.best_per_class else f"train.best {train.best}"
+    if not train.metric_images and (train.best_per_class or train.best != "frechet"):
+        raise ConfigError(
+            f"{named} has nothing to choose by, since train.metric_images is 0: set that above 0, "
+            "or leave the choice out."
+        )
+    reason = why_not(spec)
+    if train.best == "rmae" and reason is not None:
+        raise ConfigError(f"train.best rmae does not go with {reason}; use frechet.")
+    if train.best_per_class and not classes:
+        raise ConfigError(
+            "train.best_per_class: these images have no classes, of which each could have a "
+            "snapshot; give them by sub-folders or --labels, or leave it out."
+        )
+
+
+def chosen_alone(train: TrainConfig, conditions: Conditions) -> tuple[str, ...]:
+    """Classes that have a snapshot of their own: all with `FEWEST` training images."""
+    if not train.best_per_class:
+        return ()
+    pairs = zip(conditions.classes, conditions.counts, strict=True)
+    return tuple(name for name, count in pairs if count >= FEWEST)
+
+
+def choice_notes(train: TrainConfig, conditions: Conditions) -> list[str]:
+    """A sentence on the classes that are too small for a snapshot of their own."""
+    chosen = chosen_alone(train, conditions)
+    left = [
+        f"{name} ({count})"
+        for name, count in zip(conditions.classes, conditions.counts, strict=True)
+        if train.best_per_class and name not in chosen
+    ]
+    if not left:
+        return []
+    return [
+        f"snapshots: {', '.join(left)}: fewer than {FEWEST} images to train on, so the snapshot "
+        "that is best over all classes is theirs"
+    ]
+
+
+def file_names(classes: Sequence[str]) -> dict[str, str]:
+    """Class to ``best-CLASS.ckpt``, letters and digits only and different on any file system."""
+    found: dict[str, str] = {}
+    for number, name in enumerate(classes, start=1):
+        stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+        if not stem or any(stem.lower() == other.lower() for other in found.values()):
+            stem = f"{stem}-{number}".strip("-")
+        found[name] = stem
+    return {name: f"best-{stem}.ckpt" for name, stem in found.items()}
+
+
+def save(trainer: L.Trainer, path: Path, **entries: Any) -> None:
+    """Save a checkpoint under a temporary name, then rename, with further `entries` of its card.
+
+    All replicas must call it.
+    """
     if trainer.world_size > 1:
         trainer.strategy.barrier()
     checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+    checkpoint["galgen"] |= entries
     if trainer.is_global_zero:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Into an open file: given a path, torch writes its name, with our process id, into it.
@@ -30,31 +105,63 @@ def save(trainer: L.Trainer, path: Path) -> None:
 class Snapshots(L.Callback):
     """Keeps ``last.ckpt`` up to date, and ``best.ckpt`` where the metric was lowest.
 
+    The radio GAN's two choices (SCIENCE R3): *overall*, ``best.ckpt`` has the lowest mean over the
+    classes, of which the paper kept the four lowest and galgen keeps the one; and *per class*,
+    ``best-CLASS.ckpt`` has the lowest value of that class, from which its galaxies are then drawn.
+
     Parameters
     ----------
     folder
         Where the checkpoints go.
     every
         Interval in images.
+    metric
+        Which one chooses, of those that callbacks offer.
+    classes
+        That have a snapshot of their own.
+
+    Attributes
+    ----------
+    best
+        Lowest value so far, None before the first.
+    best_of
+        The same of each class.
     """
 
-    def __init__(self, folder: Path, every: int) -> None:
-        self.folder, self.every = folder, every
+    def __init__(
+        self, folder: Path, every: int, metric: str = "frechet", classes: Sequence[str] = ()
+    ) -> None:
+        self.folder, self.every, self.metric = folder, every, metric
+        self.files = file_names(classes)
         self.best: float | None = None
-        self._candidate: float | None = None
+        self.best_of: dict[str, float] = {}
+        self._due: list[str | None] = []
         self._saved_at = -1
 
-    def offer(self, value: float) -> None:
-        """A metric of the present weights, lower is better; called before the batch ends."""
+    def offer(self, values: Mapping[str, float]) -> None:
+        """Metrics of the present weights, lower is better; called before the batch ends.
+
+        A class's value is named ``METRIC_CLASS``.
+        """
+        value = values.get(self.metric, math.nan)
         if math.isfinite(value) and (self.best is None or value < self.best):
-            self._candidate = value
+            self.best = value
+            self._due.append(None)
+        for name in self.files:
+            value = values.get(f"{self.metric}_{name}", math.nan)
+            if math.isfinite(value) and value < self.best_of.get(name, math.inf):
+                self.best_of[name] = value
+                self._due.append(name)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
         """Save what is due."""
         assert isinstance(module, AdversarialModule)
-        if self._candidate is not None:
-            self.best, self._candidate = self._candidate, None
-            save(trainer, self.folder / "best.ckpt")
+        due, self._due = self._due, []
+        for name in due:
+            if name is None:
+                save(trainer, self.folder / "best.ckpt")
+            else:
+                save(trainer, self.folder / self.files[name], **{BEST_OF: name})
         if module.clock.crossed(self.every):
             self.save_last(trainer, module)
 
@@ -65,9 +172,11 @@ class Snapshots(L.Callback):
             save(trainer, self.folder / "last.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value so far."""
-        return {"best": self.best}
+        """The best values so far, and of what."""
+        return {"metric": self.metric, "best": self.best, "best_of": dict(self.best_of)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Inverse of `state_dict`."""
-        self.best = state_dict["best"]
+        """Inverse of `state_dict`; values of another metric are forgotten."""
+        if state_dict.get("metric") == self.metric:
+            self.best = state_dict["best"]
+            self.best_of = {k: v for k, v in state_dict["best_of"].items() if k in self.files}

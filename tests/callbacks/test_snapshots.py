@@ -1,4 +1,6 @@
-"""Checkpoints appear whole, at their intervals, and best is the lowest finite value."""
+"""Checkpoints appear whole, at their intervals, and best is the lowest finite value, of all
+classes and of each.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,22 @@ import lightning as L
 import pytest
 import torch
 
-from galgen import DCGAN, CutoutDataModule, checkpoint
-from galgen.callbacks.snapshots import Snapshots
-from galgen.errors import OutputError
+from galgen import DCGAN, CutoutDataModule, ImageSpec, checkpoint
+from galgen.callbacks.snapshots import (
+    Snapshots,
+    check_choice,
+    choice_notes,
+    chosen_alone,
+    file_names,
+)
+from galgen.conditions import Conditions
+from galgen.errors import ConfigError, OutputError
+from galgen.sections import TrainConfig
 from tiny import OPTIONS
 
 VALUES = {8: 5.0, 16: float("nan"), 24: 3.0, 32: 4.0, 40: float("inf"), 48: 3.0}
+EDGE = {8: float("nan"), 16: 2.0, 24: 2.0, 32: 1.0, 40: 7.0, 48: 1.5}
+ROUND = {images: 1.0 + images for images in VALUES}
 
 
 class Metric(L.Callback):
@@ -31,11 +43,14 @@ class Metric(L.Callback):
         }
 
     def on_train_batch_end(self, trainer: Any, module: Any, *rest: Any) -> None:
-        self.snapshots.offer(VALUES[module.clock.images])
+        images = module.clock.images
+        self.snapshots.offer({"frechet": VALUES[images], "colour": -images})
+        self.snapshots.offer({"rmae": 9.0, "rmae_edge": EDGE[images], "rmae_round": ROUND[images]})
+        self.snapshots.offer({})
 
 
-def fit(folder: Path, every: int) -> tuple[Metric, Snapshots]:
-    snapshots = Snapshots(folder, every)
+def fit(folder: Path, every: int, *choice: Any) -> tuple[Metric, Snapshots]:
+    snapshots = Snapshots(folder, every, *choice)
     metric = Metric(snapshots)
     data = CutoutDataModule("sersic", size=16, count=16, batch=8, epoch_images=48)
     trainer = L.Trainer(
@@ -57,9 +72,80 @@ def test_intervals_and_best(tmp_path: Path) -> None:
         40: {"best": 24, "last": 40},
     }
     assert snapshots.best == 3.0
-    assert snapshots.state_dict() == {"best": 3.0}
+    state = {"metric": "frechet", "best": 3.0, "best_of": {}}
+    assert snapshots.state_dict() == state
     content = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
-    assert content["callbacks"]["Snapshots"] == {"best": 3.0}
+    assert content["callbacks"]["Snapshots"] == state
+    assert "best_of" not in content["galgen"]
+
+
+def test_each_class_has_its_own_snapshot_and_it_says_so(tmp_path: Path) -> None:
+    metric, snapshots = fit(tmp_path, 48, "rmae", ["edge", "round"])
+    assert metric.found[16] == {"best": 8, "best-round": 8, "best-edge": 16}
+    assert metric.found[40] == {"best": 8, "best-round": 8, "best-edge": 32}
+    assert snapshots.best_of == {"edge": 1.0, "round": 9.0}
+    names = {"best": None, "best-edge": "edge", "best-round": "round", "last": None}
+    for stem, name in names.items():
+        card = checkpoint.read(tmp_path / f"{stem}.ckpt")["galgen"]
+        assert card.get("best_of") == name
+    state = snapshots.state_dict()
+    same, other, fewer = (
+        Snapshots(tmp_path, 48, "rmae", ["edge", "round"]),
+        Snapshots(tmp_path, 48, "frechet", ["edge", "round"]),
+        Snapshots(tmp_path, 48, "rmae", ["round"]),
+    )
+    for callback in (same, other, fewer):
+        callback.load_state_dict(state)
+    assert (same.best, same.best_of) == (9.0, {"edge": 1.0, "round": 9.0})
+    assert (other.best, other.best_of) == (None, {})
+    assert fewer.best_of == {"round": 9.0}
+
+
+def test_files_of_classes_are_safe_and_different() -> None:
+    names = ["FRII", "frii", "a/b c", "..", "\u7403", "A b-C"]
+    files = file_names(names)
+    assert files["FRII"] == "best-FRII.ckpt"
+    assert files["a/b c"] == "best-a-b-c.ckpt"
+    assert files[".."] == "best-4.ckpt"
+    assert len({file.lower() for file in files.values()}) == len(names)
+    assert all(file.isascii() and "/" not in file for file in files.values())
+
+
+RADIO, COLOUR = ImageSpec(64, ("I",), display=True), ImageSpec(64, ("R", "G", "B"), display=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "spec", "classes", "words"),
+    [
+        ({"best": "rmae", "metric_images": 0}, RADIO, ("a", "b"), "train.metric_images is 0"),
+        ({"best_per_class": True, "metric_images": 0}, RADIO, ("a", "b"), "best_per_class has"),
+        ({"best": "rmae"}, COLOUR, ("a", "b"), r"3 bands \(R, G, B\).* use frechet"),
+        ({"best": "rmae"}, ImageSpec(64, ("r",), unit="nanomaggy"), (), "fluxes in nanomaggy"),
+        ({"best_per_class": True}, RADIO, (), "no classes"),
+    ],
+)
+def test_choices_that_cannot_be_made_are_refused(
+    settings: dict[str, Any], spec: ImageSpec, classes: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_choice(TrainConfig(**settings), spec, classes)
+
+
+def test_choices_that_can_be_made() -> None:
+    check_choice(TrainConfig(metric_images=0), COLOUR, ())
+    check_choice(TrainConfig(best="rmae"), RADIO, ())
+    check_choice(TrainConfig(best_per_class=True), COLOUR, ("a", "b"))
+
+
+def test_small_classes_have_no_snapshot_of_their_own() -> None:
+    conditions = Conditions(("a", "b", "c"), (100, 19, 20))
+    train = TrainConfig(best_per_class=True)
+    assert chosen_alone(train, conditions) == ("a", "c")
+    (line,) = choice_notes(train, conditions)
+    assert "b (19): fewer than 20 images" in line
+    assert chosen_alone(TrainConfig(), conditions) == ()
+    assert choice_notes(TrainConfig(), conditions) == []
+    assert choice_notes(train, Conditions(("a",), (20,))) == []
 
 
 def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(
