@@ -187,6 +187,10 @@ class Renderer:
         whole[list(rows)] = condition
         return whole.to(self.device)
 
+    def latents(self, indices: Sequence[int]) -> Tensor:
+        """Latents (n, latent) of samples as they are drawn."""
+        return torch.stack([self._draw(index)[0] for index in indices])
+
     def _draw(self, index: int) -> tuple[Tensor, Tensor]:
         """Latent and noise of a sample."""
         stream = keyed(self.seed, "sample", index)
