@@ -31,6 +31,7 @@ OPTIONS = {
     "data.crop": "--crop",
     "data.bands": "--bands",
     "data.labels": "--labels",
+    "data.condition": "--condition",
     "model.name": "--model",
     "train.images": "--images",
     "train.minutes": "--minutes",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -18,6 +20,21 @@ class Section(BaseModel):
     )
 
 
+def split_conditions(text: str | Sequence[str]) -> tuple[str, ...]:
+    """Parts of ``--condition``: a plain text is cut at blanks and semicolons, not at commas.
+
+    >>> split_conditions("measure:mag_r, g-r; catalog.csv:z")
+    ('measure:mag_r,g-r', 'catalog.csv:z')
+    >>> split_conditions("none")
+    ()
+    """
+    if not isinstance(text, str):
+        return tuple(text)
+    closed = re.sub(r"\s*([,:])\s*", r"\1", text)
+    parts = tuple(part for part in re.split(r"[\s;]+", closed) if part)
+    return () if parts == ("none",) else parts
+
+
 class DataConfig(Section):
     """Which images, and how they are read, split, stretched and turned."""
 
@@ -26,6 +43,10 @@ class DataConfig(Section):
     crop: int | None = Field(None, ge=1, description="central crop before a resize, in pixels")
     bands: tuple[str, ...] | None = Field(None, description="bands to use, in this order")
     labels: str | None = Field(None, description="FILE:COLUMN with class labels, or 'none'")
+    condition: tuple[str, ...] = Field(
+        (), description="numbers to be conditional on, each [SOURCE:]name,name"
+    )
+    balance: bool = Field(False, description="as many images of each class, however rare")
     group: str | None = Field(None, description="FILE:COLUMN or header:KEY that must not be split")
     select: str | None = Field(None, description="FILE:column>number,... keeps those galaxies")
     redshift: str | None = Field(None, description="FILE:COLUMN or header:KEY with redshifts")
@@ -49,6 +70,8 @@ class DataConfig(Section):
         if isinstance(values, dict) and isinstance(values.get("bands"), str):
             bands = tuple(b.strip() for b in values["bands"].split(",") if b.strip())
             values = {**values, "bands": bands}
+        if isinstance(values, dict) and isinstance(values.get("condition"), str):
+            values = {**values, "condition": split_conditions(values["condition"])}
         if isinstance(values, dict) and isinstance(values.get("rotate"), int):
             values = {**values, "rotate": str(values["rotate"])}
         return values

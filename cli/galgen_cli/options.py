@@ -21,7 +21,11 @@ Model = Annotated[str | None, _option("--model", help="generator/critic pair [dc
 Size = Annotated[int | None, _option("--size", help="side length in pixels")]
 Crop = Annotated[int | None, _option("--crop", help="central crop, before pictures are resized")]
 Bands = Annotated[str | None, _option("--bands", help="bands in order, for example g,r,i")]
-Labels = Annotated[str | None, _option("--labels", help="FILE:COLUMN with class labels, or none")]
+Labels = Annotated[str | None, _option("--labels", help="FILE:COLUMN with classes, or none")]
+Condition = Annotated[
+    list[str] | None,
+    _option("--condition", help="numbers to ask for: measure:mag_r,g-r or FILE:COLUMN,COLUMN"),
+]
 Images = Annotated[
     str | None, _option("--images", help="length: images shown to the critic, 200k", panel=RUN)
 ]
@@ -56,6 +60,8 @@ def layers(config: Path | None, settings: list[str] | None, **options: Any) -> l
     from galgen.config import load_yaml, parse_count, parse_settings
 
     given = {k.replace("__", "."): v for k, v in options.items() if v is not None}
+    if "data.condition" in given:
+        given["data.condition"] = ";".join(given["data.condition"])
     if "train.images" in given:
         given["train.images"] = parse_count(given["train.images"])
     if "train.devices" in given and given["train.devices"] != "auto":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galgen.data.folder import Entry
+from galgen.data.numbers import Source
 from galgen.data.table import (
     Table,
     find_table,
@@ -18,6 +19,7 @@ from galgen.data.table import (
     read_table,
     split_column,
 )
+from galgen.data.wanted import CATALOGUE, HEADER, Wanted
 from galgen.errors import ConfigError, DataError
 from galgen.io.cutout import Card
 
@@ -39,6 +41,52 @@ def open_table(root: Path, name: str, names: Sequence[str]) -> tuple[Table, NDAr
     return table, rows
 
 
+def table_name(root: Path, file: str, said: str, otherwise: str = "") -> str:
+    """Name of a table, which is the folder's own for the word ``catalogue``.
+
+    `said` begins the message where it has none, and `otherwise` ends it.
+
+    Raises
+    ------
+    ConfigError
+        If the folder has none.
+    """
+    if file != CATALOGUE:
+        return file
+    own = folder_catalogue(root)
+    if own is None:
+        raise ConfigError(
+            f"{said}: {root} holds no table called catalogue.csv or catalogue.fits; name one as "
+            f"FILE:COLUMN{otherwise}."
+        )
+    return own.name
+
+
+def source_of(
+    root: Path, names: Sequence[str], headers: Sequence[Mapping[str, Card]]
+) -> Callable[[Wanted], Source]:
+    """Where the numbers of a folder come from, for `galgen.data.numbers.gather`."""
+    opened: dict[str, Source] = {}
+
+    def of(wanted: Wanted) -> Source:
+        if wanted.source not in opened:
+            opened[wanted.source] = _source(wanted)
+        return opened[wanted.source]
+
+    def _source(wanted: Wanted) -> Source:
+        if wanted.source == HEADER:
+            keys = dict.fromkeys(key for header in headers for key in header)
+            if not keys:
+                raise ConfigError(f"{wanted}: the images of {root} have no headers.")
+            columns = {key: [str(header.get(key, "")) for header in headers] for key in keys}
+            return Source("the headers", columns, np.arange(len(names)))
+        name = table_name(root, wanted.source, str(wanted), ", or measure it (measure:NAME)")
+        table, rows = open_table(root, name, names)
+        return Source(table.path.name, table.columns, rows)
+
+    return of
+
+
 def column_of(
     text: str,
     option: str,
@@ -46,12 +94,12 @@ def column_of(
     names: Sequence[str],
     headers: Sequence[Mapping[str, Card]] = (),
 ) -> list[str | None]:
-    """Values of ``FILE:COLUMN`` or ``header:KEY``, None for galaxies without one."""
+    """Values of ``FILE:COLUMN``, ``catalogue:COLUMN`` or ``header:KEY``, None for none."""
     file, key = split_column(text, option)
     if file == "header":
         values = [header.get(key.upper()) for header in headers]
         return [None if value is None else str(value) for value in values]
-    table, rows = open_table(root, file, names)
+    table, rows = open_table(root, table_name(root, file, f"{option} {text}"), names)
     column = table.column(key, option)
     return [column[row] if row >= 0 and column[row] != "" else None for row in rows]
 
@@ -108,15 +156,6 @@ def selected(root: Path, entries: Sequence[Entry], select: str, notes: list[str]
         raise ConfigError(f"data.select={select} leaves none of {len(entries)} galaxies of {root}.")
     notes.append(f"{len(kept)} of {len(entries)} galaxies pass {conditions}.")
     return kept
-
-
-def class_numbers(values: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Class number of each galaxy and the class names, in order of number or of name."""
-    names = sorted(set(values))
-    if all(name.lstrip("-").isdigit() for name in names):
-        names.sort(key=int)
-    number = {name: k for k, name in enumerate(names)}
-    return np.array([number[value] for value in values], dtype=np.int64), tuple(names)
 
 
 def catalogue_of(root: Path, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:

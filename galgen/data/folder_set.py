@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.bands import ImageSpec
+from galgen.conditions import Number
 from galgen.data import columns, quality
+from galgen.data.classes import class_numbers, classify, handed, label_of
+from galgen.data.conditioned import condition_set
 from galgen.data.draw import draw
 from galgen.data.facts import Stated, spec_of
 from galgen.data.folder import Entry, scan_folder
@@ -38,9 +41,24 @@ class FolderSet:
     bad: Sequence[tuple[str, str]]
     notes: Sequence[str]
     max_margin: int
+    numbers: tuple[Number, ...] = ()
+    values: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def keep(self, rows: NDArray[np.int64], bad: Sequence[tuple[str, str]]) -> FolderSet:
+        """The same set with these galaxies alone, and with what was left out."""
+        return replace(
+            self,
+            entries=tuple(self.entries[row] for row in rows),
+            kept=None if self.kept is None else self.kept[rows],
+            groups=[self.groups[row] for row in rows],
+            labels=None if self.labels is None else self.labels[rows],
+            values=None if self.values is None else self.values[rows],
+            catalogue={name: column[rows] for name, column in self.catalogue.items()},
+            bad=bad,
+        )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -91,6 +109,7 @@ def open_folder(
     crop: int | None = None,
     bands: tuple[str, ...] | None = None,
     labels: str | None = None,
+    condition: str | Sequence[str] = (),
     group: str | None = None,
     select: str | None = None,
     stated: Stated | None = None,
@@ -116,14 +135,6 @@ def open_folder(
     loaded = load(reader, entries, majority(facts), bad, bad_fraction, str(source), notes)
     names = [entry.name for entry in loaded.entries]
     headers = [cutout.header for cutout in loaded.facts]
-    classes: tuple[str, ...] = ()
-    numbers: NDArray[np.int64] | None = None
-    if labels is not None:
-        values = columns.column_of(labels, "--labels", root, names, headers)
-        numbers, classes = columns.class_numbers(columns.require(values, names, labels))
-    elif index.classes and not unlabelled:
-        folders = [str(entry.folder) for entry in loaded.entries]
-        numbers, classes = columns.class_numbers(folders)
     groups = names
     if group is not None:
         values = columns.column_of(group, "data.group", root, names, headers)
@@ -133,20 +144,34 @@ def open_folder(
         values = columns.column_of(redshift, "data.redshift", root, names, headers)
         catalogue["redshift"] = columns.floats(values, redshift)
     assert reader.size is not None
-    return FolderSet(
+    cutouts = FolderSet(
         spec=spec_of(loaded.facts, reader.size, stated or Stated(), str(source), notes),
         name=_short_name(root),
         entries=tuple(loaded.entries),
         reader=reader,
         kept=loaded.kept,
         groups=groups,
-        labels=numbers,
-        classes=classes,
+        labels=None,
+        classes=(),
         catalogue=catalogue,
         bad=loaded.bad,
         notes=notes,
         max_margin=reader.margin([cutout.native for cutout in loaded.facts]),
     )
+    files = [str(entry.files[0]) for entry in loaded.entries]
+    if labels is not None:
+        values = columns.column_of(labels, "--labels", root, names, headers)
+        known = [label_of(value) for value in values]
+        cutouts = classify(cutouts, known, labels, files, bad_fraction, str(source))
+    elif index.classes and not unlabelled:
+        folders = [str(entry.folder) for entry in loaded.entries]
+        numbers, classes = class_numbers(folders)
+        notes += handed(classes)
+        cutouts = replace(cutouts, labels=numbers, classes=classes)
+    cards = dict(zip(names, headers, strict=True))
+    own = columns.source_of(root, cutouts.names, [cards[name] for name in cutouts.names])
+    files = [str(entry.files[0]) for entry in cutouts.entries]
+    return condition_set(cutouts, condition, own, files, bad_fraction, str(source))
 
 
 def _labelled(
@@ -154,7 +179,8 @@ def _labelled(
 ) -> list[Entry]:
     if labels.startswith("header:"):
         return entries
-    values = columns.column_of(labels, "--labels", root, [entry.name for entry in entries])
+    names = [entry.name for entry in entries]
+    values = [label_of(v) for v in columns.column_of(labels, "--labels", root, names)]
     bad += [
         (str(entry.files[0]), f"no label in {labels}")
         for entry, value in zip(entries, values, strict=True)

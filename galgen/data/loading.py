@@ -165,7 +165,7 @@ def load(
             for i in gone
         ]
         good, facts = [good[i] for i in rows], [facts[i] for i in rows]
-    _stop_if_bad(bad, len(good), bad_fraction, source)
+    stop_if_bad(bad, len(good), bad_fraction, source)
     if kept is not None:
         kept = kept[: len(blanks)] if len(rows) == len(blanks) else kept[rows]
     else:
@@ -223,9 +223,16 @@ def _not_blank(blanks: NDArray[np.float64], notes: list[str]) -> NDArray[np.int6
     return np.flatnonzero(~over)
 
 
-def _stop_if_bad(
+def stop_if_bad(
     bad: Sequence[tuple[str, str]], n_good: int, bad_fraction: float, source: str
 ) -> None:
+    """Refuse a set of which too much is bad.
+
+    Raises
+    ------
+    DataError
+        If more than `bad_fraction` of the galaxies are bad, or all.
+    """
     total = len(bad) + n_good
     if n_good and len(bad) <= bad_fraction * total:
         return

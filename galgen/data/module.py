@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from galgen.bands import ImageSpec
+from galgen.conditions import Conditions, Number
 from galgen.data.augment import Augmentation
+from galgen.data.classes import too_few
+from galgen.data.folder import BUILT_IN
 from galgen.data.sampler import CounterSampler
 from galgen.data.sets import CutoutSet, open_set
 from galgen.data.split import split_by_group
@@ -34,9 +38,15 @@ class StretchedCutouts(Dataset[Batch]):
     """Training images in network space, read a batch at a time."""
 
     def __init__(
-        self, cutouts: CutoutSet, rows: np.ndarray, stretch: Stretch, margin: int = 0
+        self,
+        cutouts: CutoutSet,
+        rows: np.ndarray,
+        stretch: Stretch,
+        margin: int = 0,
+        conditions: Conditions | None = None,
     ) -> None:
         self.cutouts, self.rows, self.stretch, self.margin = cutouts, rows, stretch, margin
+        self.condition = encoded(cutouts, rows, conditions) if conditions else None
         side = cutouts.spec.size + 2 * margin
         fits = len(rows) * cutouts.spec.n_bands * side**2 * 4 <= KEEP_BYTES
         self.kept = self._read(rows) if fits else None
@@ -53,23 +63,30 @@ class StretchedCutouts(Dataset[Batch]):
         rows = self.rows[indices]
         images = self._read(rows) if self.kept is None else self.kept[indices]
         batch: Batch = {"images": images, "position": position}
-        if self.cutouts.labels is not None:
-            batch["labels"] = torch.from_numpy(self.cutouts.labels[rows])
+        if self.condition is not None:
+            batch["condition"] = self.condition[indices]
         return batch
+
+
+def encoded(cutouts: CutoutSet, rows: np.ndarray, conditions: Conditions) -> Tensor:
+    """What the galaxies `rows` are, as networks see it: (N, width) float32."""
+    labels = None if cutouts.labels is None else cutouts.labels[rows]
+    values = None if cutouts.values is None else cutouts.values[rows]
+    return torch.from_numpy(conditions.encode(labels, values))
 
 
 class CutoutDataModule(L.LightningDataModule):
     """Galaxy cutouts from a folder, a pack or a built-in set.
 
     Batches are dicts with ``images`` (N, C, size, size) in network space, rotated and flipped
-    on the device, ``position`` (images drawn before this batch), and ``labels`` (N,) where the
-    set has classes.
+    on the device, ``position`` (images drawn before this batch), and ``condition`` (N, width)
+    where there are `conditions`: a row of `galgen.conditions.Conditions.encode` for each.
 
     Parameters
     ----------
     source
         Folder, or the name of a built-in set (``hubble``, ``sersic``).
-    size, crop, bands, labels, group, select
+    size, crop, bands, labels, condition, group, select
         As `galgen.data.sets.open_set`.
     unit, magzero, pixscale, psf_fwhm, count, redshift, bad_fraction
         As `galgen.data.sets.open_set`.
@@ -84,6 +101,12 @@ class CutoutDataModule(L.LightningDataModule):
         Fraction of galaxies that are never trained on, or the names of those.
     rotate, flip, shift, fill
         As `galgen.data.augment.Augmentation`.
+    balance
+        Show as many images of each class, however rare. The classes that samples have stay as
+        frequent as in the training set.
+    standard
+        Numbers of a checkpoint: those of the same name keep the mean and the deviation that
+        its networks know.
     workers
         Reader processes; they pay only for sets larger than memory.
     epoch_images
@@ -107,6 +130,8 @@ class CutoutDataModule(L.LightningDataModule):
         flip: bool = True,
         shift: int = 0,
         fill: str = "reflect",
+        balance: bool = False,
+        standard: Sequence[Number] = (),
         workers: int = 0,
         epoch_images: int | None = None,
         **reading: Any,
@@ -115,6 +140,7 @@ class CutoutDataModule(L.LightningDataModule):
         self.source, self.batch, self.seed = source, batch, seed
         self.augmentation = Augmentation(rotate=rotate, flip=flip, shift=shift, fill=fill)
         self.holdout, self.workers, self.epoch_images = holdout, workers, epoch_images
+        self.balance, self.standard = balance, tuple(standard)
         self._stretch, self._reading = stretch, reading
         self.position = 0
 
@@ -154,13 +180,41 @@ class CutoutDataModule(L.LightningDataModule):
         """Names of the held-out galaxies."""
         return [self.cutouts.names[i] for i in self.split[1]]
 
-    @property
-    def class_counts(self) -> list[int]:
-        """Training galaxies per class."""
-        labels = self.cutouts.labels
-        if labels is None:
-            return []
-        return np.bincount(labels[self.split[0]], minlength=len(self.classes)).tolist()
+    @cached_property
+    def conditions(self) -> Conditions:
+        """What the training galaxies can be told apart by; empty with fewer than two classes
+        and no numbers.
+
+        Raises
+        ------
+        DataError
+            If a class has fewer than 2 galaxies to train on.
+        ConfigError
+            If classes are to be balanced where there are none.
+        """
+        cutouts, rows = self.cutouts, self.split[0]
+        labels = cutouts.labels[rows] if cutouts.labels is not None else None
+        classes = cutouts.classes if len(cutouts.classes) > 1 else ()
+        if labels is None or not classes:
+            labels = None
+            if self.balance:
+                raise ConfigError(
+                    f"data.balance needs two classes or more, and {self.source} has "
+                    f"{len(cutouts.classes) or 'none'}: name them by --labels, or leave it out."
+                )
+        else:
+            counts = np.bincount(labels, minlength=len(classes)).tolist()
+            text, built_in = self._reading.get("labels"), str(self.source) in BUILT_IN
+            few = too_few(dict(zip(classes, counts, strict=True)), text, built_in)
+            if few is not None:
+                raise DataError(few)
+        kept = {number.name: number for number in self.standard}
+        numbers = [
+            replace(kept[number.name], source=number.source) if number.name in kept else number
+            for number in cutouts.numbers
+        ]
+        values = None if cutouts.values is None else cutouts.values[rows]
+        return Conditions.of(classes, labels, numbers, values)
 
     @cached_property
     def stretch(self) -> Stretch:
@@ -191,7 +245,9 @@ class CutoutDataModule(L.LightningDataModule):
     @cached_property
     def train_set(self) -> StretchedCutouts:
         """The training galaxies in network space."""
-        return StretchedCutouts(self.cutouts, self.split[0], self.stretch, self.margin)
+        return StretchedCutouts(
+            self.cutouts, self.split[0], self.stretch, self.margin, self.conditions
+        )
 
     def setup(self, stage: str | None = None) -> None:
         """Open, split and stretch the set."""
@@ -208,8 +264,15 @@ class CutoutDataModule(L.LightningDataModule):
                 f"--batch {self.batch} does not divide over {world} devices: "
                 f"choose a multiple of {world}."
             )
+        labels = self.cutouts.labels
         sampler = CounterSampler(
-            len(self.train_set), self.batch, self.seed, rank, world, self.epoch_images
+            len(self.train_set),
+            self.batch,
+            self.seed,
+            rank,
+            world,
+            self.epoch_images,
+            labels[self.split[0]].tolist() if self.balance and labels is not None else None,
         )
         sampler.position = self.position
         self._sampler = sampler

@@ -32,6 +32,8 @@ from galgen.errors import ConfigError
 ZERO_POINT = 22.5
 UNIT = "nanomaggy"
 DEFAULT_BANDS = ("g", "r", "i")
+#: Names of the catalogue's ``kind`` by number.
+KINDS = ("elliptical", "spiral", "irregular")
 _CHUNK = 64
 _GROUND_SCALE, _GROUND_FWHM = 0.2, 0.7
 _HUBBLE_SCALE, _HUBBLE_FWHM = 0.05, 0.1

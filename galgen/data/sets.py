@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galgen.bands import ImageSpec, band_indices, parse_bands
-from galgen.data.draw import draw
-from galgen.data.facts import Stated, per_band
+from galgen.bands import ImageSpec, parse_bands
+from galgen.conditions import Number
+from galgen.data.facts import Stated
 from galgen.data.folder import BUILT_IN
 from galgen.errors import ConfigError
 
@@ -37,6 +37,10 @@ class CutoutSet(Protocol):
         (N,) int64 class numbers, or None.
     classes
         Class names by number, empty without labels.
+    numbers
+        Names and sources of the numbers that were asked for.
+    values
+        (N, numbers) float64 in their own units, all finite; None without numbers.
     catalogue
         Columns of shape (N,) that came with the set.
     bad
@@ -59,6 +63,10 @@ class CutoutSet(Protocol):
     def labels(self) -> NDArray[np.int64] | None: ...
     @property
     def classes(self) -> tuple[str, ...]: ...
+    @property
+    def numbers(self) -> tuple[Number, ...]: ...
+    @property
+    def values(self) -> NDArray[np.float64] | None: ...
     @property
     def catalogue(self) -> Mapping[str, NDArray[np.generic]]: ...
     @property
@@ -92,6 +100,8 @@ class ArraySet:
     catalogue: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     bad: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
+    numbers: tuple[Number, ...] = ()
+    values: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.shape[1] != self.spec.n_bands:
@@ -103,6 +113,19 @@ class ArraySet:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def keep(self, rows: NDArray[np.int64], bad: Sequence[tuple[str, str]]) -> ArraySet:
+        """The same set with these galaxies alone, and with what was left out."""
+        return replace(
+            self,
+            pixels=self.pixels[rows],
+            names=[self.names[row] for row in rows],
+            groups=[self.groups[row] for row in rows],
+            labels=None if self.labels is None else self.labels[rows],
+            values=None if self.values is None else self.values[rows],
+            catalogue={name: column[rows] for name, column in self.catalogue.items()},
+            bad=tuple(bad),
+        )
 
     @property
     def max_margin(self) -> int:
@@ -126,6 +149,7 @@ def open_set(
     crop: int | None = None,
     bands: Sequence[str] | str | None = None,
     labels: str | None = None,
+    condition: str | Sequence[str] = (),
     group: str | None = None,
     select: str | None = None,
     unit: str | None = None,
@@ -157,7 +181,14 @@ def open_set(
         Bands to take and their order, or names for the planes of files that have none.
     labels
         ``FILE:COLUMN`` of a CSV or FITS table, looked up in the folder first, which has a
-        column of file names. ``none`` leaves classes alone, those of sub-folders too.
+        column of file names; ``header:KEY``; or ``catalogue:COLUMN`` of the set's own table,
+        which built-in sets have too (``catalogue:kind`` of ``sersic``). ``none`` leaves classes
+        alone, those of sub-folders too.
+    condition
+        Numbers, each text ``SOURCE:name,name``; a plain text is cut at blanks and semicolons.
+        SOURCE is ``measure`` (the names of `galgen.measure.quantities.why_not`), a table as in
+        `labels`, ``header``, or ``catalogue``, which may be left out. A colour ``g-r`` that is no
+        column is mag_g - mag_r, or g - r.
     group
         ``FILE:COLUMN`` or ``header:KEY`` of what must not be split between training and
         hold-out, a scene say.
@@ -180,9 +211,11 @@ def open_set(
     Raises
     ------
     DataError
-        If the folder is missing or empty, too many files are bad, or facts differ in it.
+        If the folder is missing or empty, too many files are bad (those without a label or a
+        number that was asked for among them), or facts differ in it.
     ConfigError
-        If options contradict each other or name what does not exist.
+        If options contradict each other or name what does not exist, or if a number is a text,
+        or the same for every galaxy.
     """
     chosen = parse_bands(bands)
     for option, number in (("--size", size), ("--crop", crop), ("data.count", count)):
@@ -190,7 +223,6 @@ def open_set(
             raise ConfigError(f"{option} must be 1 or more, not {number}.")
     if str(source) in BUILT_IN:
         given: dict[str, Any] = {
-            "labels": None if labels == "none" else labels,
             "group": group,
             "select": select,
             "redshift": redshift,
@@ -204,9 +236,20 @@ def open_set(
                 f"--crop {crop} and --size {size} differ, but the set {source} is not resized."
             )
         side = size or crop or 32
-        if str(source) == "hubble":
-            return _hubble(side, chosen, count, seed, pixscale, psf_fwhm)
-        return _sersic(side, chosen, count, seed, pixscale, psf_fwhm)
+        from galgen.data.builtin import open_built_in
+
+        return open_built_in(
+            str(source),
+            size=side,
+            bands=chosen,
+            labels=None if labels == "none" else labels,
+            condition=condition,
+            count=count,
+            seed=seed,
+            pixscale=pixscale,
+            psf_fwhm=psf_fwhm,
+            bad_fraction=bad_fraction,
+        )
     from galgen.data.folder_set import open_folder
 
     return open_folder(
@@ -215,6 +258,7 @@ def open_set(
         crop=crop,
         bands=chosen,
         labels=labels,
+        condition=condition,
         group=group,
         select=select,
         stated=Stated(unit, magzero, pixscale, psf_fwhm),
@@ -222,70 +266,4 @@ def open_set(
         seed=seed,
         bad_fraction=bad_fraction,
         redshift=redshift,
-    )
-
-
-def _hubble(
-    size: int,
-    bands: tuple[str, ...] | None,
-    count: int | None,
-    seed: int,
-    pixscale: float | None,
-    psf_fwhm: float | Sequence[float] | None,
-) -> ArraySet:
-    from galgen.data.hubble import BANDS, hubble, overlap_groups
-
-    pixels, names, table = hubble(size)
-    spec = ImageSpec(size=size, bands=BANDS, pixel_scale=pixscale, display=True)
-    if psf_fwhm is not None:
-        spec = spec.replace(psf_fwhm=per_band(psf_fwhm, len(BANDS), "data.psf_fwhm"))
-    if bands is not None:
-        rows = band_indices(BANDS, bands)
-        pixels, spec = pixels[:, rows], spec.select([BANDS[row] for row in rows])
-    rows_kept = draw(len(names), count, seed)
-    names = [names[row] for row in rows_kept]
-    groups, reach = overlap_groups(names, size)
-    notes = (
-        ()
-        if reach == size
-        else (
-            f"cutouts of {size} px overlap in long chains, so training and hold-out may share "
-            f"pixels at the rims; their central {reach} px are apart.",
-        )
-    )
-    return ArraySet(
-        pixels=pixels[rows_kept],
-        spec=spec,
-        name="hubble",
-        names=names,
-        groups=groups,
-        catalogue={key: column[rows_kept] for key, column in table.items()},
-        notes=notes,
-    )
-
-
-def _sersic(
-    size: int,
-    bands: tuple[str, ...] | None,
-    count: int | None,
-    seed: int,
-    pixscale: float | None,
-    psf_fwhm: float | Sequence[float] | None,
-) -> ArraySet:
-    from galgen.data import sersic
-
-    n = SERSIC_COUNT if count is None else count
-    options: dict[str, Any] = {
-        "size": size,
-        "bands": sersic.DEFAULT_BANDS if bands is None else bands,
-        "pixel_scale": pixscale,
-        "psf_fwhm": psf_fwhm,
-    }
-    flux, catalogue = sersic.simulate(n, seed=seed, **options)
-    return ArraySet(
-        pixels=flux,
-        spec=sersic.spec(**options),
-        name="sersic",
-        names=[f"sersic_{i:06d}" for i in range(n)],
-        catalogue=catalogue,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,14 +44,7 @@ class Table:
         ConfigError
             If there is no such column.
         """
-        if name in self.columns:
-            return self.columns[name]
-        folded = [have for have in self.columns if have.lower() == name.lower()]
-        if len(folded) == 1:
-            return self.columns[folded[0]]
-        near = difflib.get_close_matches(name, self.columns, 1)
-        hint = f"did you mean {near[0]!r}" if near else f"it has {', '.join(self.columns)}"
-        raise ConfigError(f"{self.path} has no column {name!r} ({option}); {hint}.")
+        return self.columns[pick(self.columns, name, str(self.path), option)]
 
     def match(self, names: Sequence[str]) -> NDArray[np.int64] | None:
         """Row of each galaxy, -1 where the table has none; None if the table names no file.
@@ -70,6 +63,32 @@ class Table:
             if len(found) and (found >= 0).mean() >= 0.5:
                 return found
         return None
+
+
+def pick(columns: Iterable[str], name: str, where: str, option: str, otherwise: str = "") -> str:
+    """The column of that name, whatever its case if only one is called so.
+
+    Parameters
+    ----------
+    columns
+        Names that there are.
+    where, option
+        What holds them and who asked, for the message; `otherwise` ends it.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such column.
+    """
+    have = list(columns)
+    if name in have:
+        return name
+    folded = [column for column in have if column.lower() == name.lower()]
+    if len(folded) == 1:
+        return folded[0]
+    near = difflib.get_close_matches(name, have, 1)
+    hint = f"did you mean {near[0]!r}" if near else f"it has {', '.join(have)}"
+    raise ConfigError(f"{where} has no column {name!r} ({option}); {hint}{otherwise}.")
 
 
 def _aliases(value: str) -> tuple[str, ...]:

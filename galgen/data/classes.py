@@ -1,0 +1,128 @@
+"""Classes of a set: their names and numbers, and galaxies that have none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galgen.data.conditioned import Reducible, changed, leave_out
+from galgen.errors import ConfigError
+
+#: So many images a class needs to be trained on, or there is nothing to tell it from a copy.
+FEWEST = 2
+
+S = TypeVar("S", bound=Reducible)
+
+
+def label_of(text: str | None) -> str | None:
+    """A label as it stands in a table, None for an empty cell and for NaN."""
+    return None if text is None or text.strip().lower() in ("", "nan") else text
+
+
+def class_numbers(values: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Class number of each galaxy and the class names, in order of number or of name."""
+    names = sorted(set(values))
+    if all(name.lstrip("-").isdigit() for name in names):
+        names.sort(key=int)
+    number = {name: k for k, name in enumerate(names)}
+    return np.array([number[value] for value in values], dtype=np.int64), tuple(names)
+
+
+def classify(
+    cutouts: S,
+    values: Sequence[str | None],
+    text: str,
+    files: Sequence[str],
+    bad_fraction: float,
+    source: str,
+) -> S:
+    """A set with the classes that its galaxies have, less the galaxies that have none.
+
+    Parameters
+    ----------
+    cutouts
+        The set.
+    values
+        Label of each galaxy, None for none.
+    text
+        What ``--labels`` said.
+    files, bad_fraction, source
+        As `galgen.data.conditioned.leave_out`.
+
+    Raises
+    ------
+    ConfigError
+        If the labels are a number that differs from galaxy to galaxy.
+    DataError
+        If too many galaxies have none.
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        raise ConfigError(f"--labels {text} has a label for none of the images of {source}.")
+    _refuse_numbers(known, text)
+    reasons = [f"no label in {text}" if value is None else None for value in values]
+    kept = leave_out(cutouts, reasons, files, bad_fraction, source)
+    numbers, names = class_numbers(known)
+    notes = list(kept.notes)
+    if len(names) == 1:
+        notes.append(f"every label in {text} is {names[0]}: without a second class there is none.")
+    notes += handed(names)
+    return changed(kept, labels=numbers, classes=names, notes=notes)
+
+
+def handed(names: Sequence[str]) -> list[str]:
+    """A note where mirror images turn one class into another."""
+    if not any("clockwise" in name.lower() for name in names):
+        return []
+    return ["mirror images turn clockwise into anticlockwise: --set data.flip=false keeps both."]
+
+
+def _refuse_numbers(values: Sequence[str], text: str) -> None:
+    counts = Counter(values)
+    alone = sum(count == 1 for count in counts.values())
+    try:
+        _ = [float(value) for value in counts]
+    except ValueError:
+        return
+    if len(values) >= 10 and 2 * alone > len(values):
+        raise ConfigError(
+            f"--labels {text} has {len(counts):,} different numbers for {len(values):,} galaxies, "
+            f"which are no classes: ask for them as --condition {text}."
+        )
+
+
+def too_few(counts: dict[str, int], labels: str | None, built_in: bool) -> str | None:
+    """A sentence on classes with fewer than `FEWEST` training images, and the way out.
+
+    Parameters
+    ----------
+    counts
+        Training images of each class.
+    labels
+        What ``--labels`` said, None for classes that are sub-folders.
+    built_in
+        True for a set without files.
+    """
+    few = {name: count for name, count in counts.items() if count < FEWEST}
+    if not few:
+        return None
+    name, count = next(iter(few.items()))
+    images = "1 image" if count == 1 else f"{count} images"
+    more = f" (and {len(few) - 1} more classes have too few)" if len(few) > 1 else ""
+    ways = ["leave classes alone by --labels none"]
+    if built_in:
+        ways.insert(0, "make more galaxies by --set data.count=...")
+    elif labels is None or labels.startswith("header:"):
+        ways.insert(0, "take its files out of the folder, merge it with another class")
+    else:
+        file, _, column = labels.rpartition(":")
+        picked = f"{column}!={name}" if file == "catalogue" else f"{file}:{column}!={name}"
+        ways.insert(0, f"leave it out by --set 'data.select={picked}', merge it with another class")
+    return (
+        f"the class {name!r} has {images} to train on{more}, and at least {FEWEST} are needed: "
+        f"{', or '.join(ways)}."
+    )
