@@ -14,6 +14,7 @@ from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
 from galgen.errors import ConfigError
 from galgen.models.rendering import CHUNK
+from galgen.models.requests import Request, Where
 from galgen.models.sampling import Look
 from galgen.report.pictures import composite
 from galgen.report.strips import table, write_gif, write_png
@@ -84,6 +85,8 @@ def interpolate(
     *,
     seed: int = 0,
     label: str | None = None,
+    where: Where | None = None,
+    no_condition: bool = False,
     formats: Sequence[str] = (),
     cube: bool = False,
     out: str | Path | None = None,
@@ -93,7 +96,8 @@ def interpolate(
     """The way from sample to sample and back to the first, as a strip and an animation.
 
     Styles are joined by straight lines, latents of pairs without styles by great circles
-    (Shoemake 1985, SIGGRAPH 19, 245). The noise is that of the first sample throughout.
+    (Shoemake 1985, SIGGRAPH 19, 245), and what these were asked for changes evenly on the way, so
+    that classes blend. The noise is that of the first sample throughout.
 
     Parameters
     ----------
@@ -103,9 +107,9 @@ def interpolate(
         Two or more samples.
     frames
         Frames from one to the next, the first of them the sample itself.
-    seed, label, formats, cube, out, device
+    seed, label, where, no_condition, formats, cube, out, device
         As `galgen.sample.sample`; without formats no frame has a file of its own. By default each
-        sample keeps its own class, which pairs without styles cannot change on the way.
+        sample keeps its own class and numbers.
     look
         ``truncation``, ``psf`` and ``noise`` as in `galgen.models.sampling.Look`.
 
@@ -119,24 +123,28 @@ def interpolate(
     enough_frames(frames)
     model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
     numbers = tuple(numbers)
-    stage = Stage(model, seed, label, Look(**look), formats, cube, device)
-    labels = None if stage.renderer.has_styles else _one_label(stage, numbers)
-    keys = stage.codes(numbers)
-    between = _straight if stage.renderer.has_styles else great_circle
+    request = Request.of(model.module.conditions, label, where, no_condition)
+    stage = Stage(model, seed, request, Look(**look), formats, cube, device)
+    styled = stage.renderer.has_styles
+    rows = stage.conditions(numbers)
+    keys = stage.renderer.codes(numbers, rows)
+    between = _straight if styled else great_circle
     steps = [(place, frame / frames) for place in range(len(numbers)) for frame in range(frames)]
     codes = [between(keys[p], keys[(p + 1) % len(keys)], part) for p, part in steps]
-    first = [numbers[0] % CHUNK if numbers[p] == numbers[0] and part == 0 else None
-             for p, part in steps]  # fmt: skip
+    asked = None
+    if rows is not None and not styled:
+        asked = torch.stack([_straight(rows[p], rows[(p + 1) % len(rows)], part)
+                             for p, part in steps])  # fmt: skip
     flux = stage.renderer.images(
         torch.stack(codes),
-        None if labels is None else labels.expand(len(steps)),
+        asked,
         [numbers[0]] * len(steps),
-        first,
+        [numbers[p] % CHUNK if part == 0 else None for p, part in steps],
     )
     folder = open_folder(out)
     shown = composite(flux, model.spec, model.stretch)
-    rows = shown.reshape(len(numbers), frames, *shown.shape[1:])
-    picture = write_png(table(rows, [str(n) for n in numbers]), folder / "interpolation.png")
+    tiles = shown.reshape(len(numbers), frames, *shown.shape[1:])
+    picture = write_png(table(tiles, [str(n) for n in numbers]), folder / "interpolation.png")
     animation = write_gif(shown, folder / "interpolation.gif")
     facts = [
         {
@@ -148,7 +156,13 @@ def interpolate(
         for p, part in steps
     ]
     names = [f"frame_{k:06d}" for k in range(len(steps))]
-    files = stage.write(folder, flux, names, facts)
+    told = stage.told(asked, len(steps))
+    if styled:
+        # Between styles there is no condition: what both ends have is all that can be said.
+        ends = stage.told(rows, len(numbers))
+        told = [ends[p] if part == 0 else ends[p].shared(ends[(p + 1) % len(ends)])
+                for p, part in steps]  # fmt: skip
+    files = stage.write(folder, flux, names, facts, told)
     return Film(folder, picture, animation, numbers, frames, files)
 
 
@@ -167,16 +181,3 @@ def great_circle(a: Tensor, b: Tensor, part: float) -> Tensor:
         return torch.lerp(a, b, part)
     weights = torch.sin((1 - part) * angle), torch.sin(part * angle)
     return ((weights[0] * x + weights[1] * y) / angle.sin()).to(a)
-
-
-def _one_label(stage: Stage, numbers: Sequence[int]) -> Tensor | None:
-    """The class of all these samples, (1,), None for a model without classes."""
-    model = stage.model
-    labels = model.module.sample_labels(numbers, stage.seed, stage.label)
-    if labels is not None and len(labels.unique()) > 1:
-        names = [f"{n} {model.classes[int(k)]}" for n, k in zip(numbers, labels, strict=True)]
-        raise ConfigError(
-            f"--interpolate: a pair without styles keeps to one class, and these samples are "
-            f"{', '.join(names)}; choose one with --label."
-        )
-    return None if labels is None else labels[:1]

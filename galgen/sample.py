@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,23 @@ import galgen
 from galgen import checkpoint
 from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel
+from galgen.conditions import Conditions
 from galgen.errors import ConfigError, OutputError
 from galgen.io.atomic import replacing
 from galgen.io.cutout import file_kind
 from galgen.io.header import fits_text, write_galaxy
 from galgen.io.psf import read_psf
 from galgen.io.raster import write_raster
+from galgen.models.requests import Asked, Request, Where, read_rows
 from galgen.models.sampling import Look, ends_in_psf
-from galgen.report.pictures import composite, grid_png
+from galgen.report.overview import Overview
+from galgen.report.pictures import composite
 from galgen.runs import make_folder
 from galgen.stretch import Stretch
 from galgen.training.machine import find_accelerator
 
 FORMATS = ("fits", "png", "jpg")
 CATALOGUE = "catalogue.fits"
-#: Galaxies on the overview picture.
-OVERVIEW, OVERVIEW_COLUMNS = 64, 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Samples:
     catalogue
         The FITS table beside them.
     picture
-        An overview of the first galaxies.
+        An overview of some of them.
     """
 
     folder: Path
@@ -65,6 +66,8 @@ def sample(
     seed: int = 0,
     start: int = 0,
     label: str | None = None,
+    where: Where | None = None,
+    no_condition: bool = False,
     truncation: float = 1.0,
     psf: str | None = None,
     noise: bool = True,
@@ -86,6 +89,11 @@ def sample(
         Which galaxies. Galaxy *i* of a seed is the same whatever `n`, `start`, and `batch`.
     label
         Class of all galaxies, for a model with classes; None for the training set's mix.
+    where
+        Numbers of all galaxies, for a model with numbers: ``"mag_r=18..20, g-r=0.6"``, or numbers
+        and ranges by name. What is not asked for is that of training galaxies.
+    no_condition
+        Ask for nothing, of a model that was trained with dropped labels.
     truncation
         Towards the mean galaxy: 1 for none, 0 for the mean itself.
     psf
@@ -110,7 +118,7 @@ def sample(
     Raises
     ------
     ConfigError
-        If `n`, `label`, `formats` or what was asked of their looks cannot be met.
+        If `n`, `label`, `where`, `formats` or what was asked of their looks cannot be met.
     OutputError
         If `out` holds files already, or cannot be written.
     """
@@ -122,38 +130,56 @@ def sample(
     model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
     kinds = known_formats(formats) or (("png",) if model.spec.display else ("fits",))
     indices = range(start, start + n)
-    labels = model.module.sample_labels(indices, seed, label)
+    conditions = model.module.conditions
+    request = Request.of(conditions, label, where, no_condition)
+    condition = model.module.sample_conditions(indices, seed, request)
+    told = read_rows(conditions, condition, n)
     names = [file_stem(i) for i in indices]
     look = Look(truncation, psf, noise)
     model.to(device or find_accelerator())
     writer = Writer(model, seed, kinds, cube, look)
-    chunks = model.module.renderer(seed, look).stream(indices, labels)
+    chunks = model.module.stream(indices, condition, seed, look)
     folder = open_folder(out)
 
-    kept: list[Tensor] = []
+    overview = Overview.of(conditions, told, request)
+    shown = {place for row in overview.places for place in row}
+    kept: dict[int, Tensor] = {}
     done = 0
     for members, flux in _pieces(chunks, batch):
         for index, galaxy in zip(members, flux, strict=True):
-            name = None if labels is None else model.classes[int(labels[index - start])]
-            writer.write(folder / file_stem(index), galaxy, index=index, label=name)
-            if len(kept) < OVERVIEW:
-                kept.append(galaxy)
+            facts = {"index": index, **condition_facts(told[index - start])}
+            writer.write(folder / file_stem(index), galaxy, **facts)
+            if index - start in shown:
+                kept[index - start] = galaxy
         done += len(members)
         if progress is not None:
             progress(len(members))
     columns: dict[str, Any] = {
         "file": [f"{name}.{kinds[0]}" for name in names],
         "sample": np.asarray(indices, dtype=np.int64),
+        **condition_columns(conditions, told),
     }
-    if labels is not None:
-        columns["label"] = [model.classes[int(k)] for k in labels]
     catalogue = writer.catalogue(folder, columns)
-    picture = folder / "overview.png"
-    grid_png(
-        torch.stack(kept), model.spec, picture, columns=OVERVIEW_COLUMNS, stretch=model.stretch
-    )
+    picture = overview.draw(kept, model.spec, model.stretch, folder / "overview.png")
     files = tuple(f"{names[0]}.{kind}" for kind in kinds)
     return Samples(folder, done, files, catalogue, picture)
+
+
+def condition_facts(asked: Asked) -> dict[str, Any]:
+    """What a galaxy's file says of the conditions that were asked for."""
+    return {"label": asked.label, "conditions": asked.numbers or None}
+
+
+def condition_columns(conditions: Conditions, told: Iterable[Asked]) -> dict[str, Any]:
+    """Columns of a catalogue: ``label``, and ``<name>_requested`` for each number."""
+    told = list(told)
+    columns: dict[str, Any] = {}
+    if conditions.classes:
+        columns["label"] = [asked.label or "" for asked in told]
+    for name in conditions.names:
+        values = [asked.numbers.get(name, np.nan) for asked in told]
+        columns[f"{name}_requested"] = np.array(values, dtype=np.float64)
+    return columns
 
 
 def enough_galaxies(n: int) -> int:
@@ -293,14 +319,14 @@ class Writer:
         """The table of the files, with the seed in each row and the model in its header."""
         from astropy.table import Table
 
-        table = Table(
+        rows = Table(
             {
                 name: [fits_text(v) if isinstance(v, str) else v for v in values]
                 for name, values in columns.items()
             }
         )
-        table.add_column(np.full(len(table), self.seed, dtype=np.int64), name="seed", index=1)
-        table.meta.update(
+        rows.add_column(np.full(len(rows), self.seed, dtype=np.int64), name="seed", index=1)
+        rows.meta.update(
             {
                 "MODEL": fits_text(self.model.name),
                 "CKPTHASH": self.model.digest,
@@ -310,7 +336,7 @@ class Writer:
         )
         path = folder / CATALOGUE
         with replacing(path) as temporary:
-            table.write(temporary, format="fits", overwrite=True)
+            rows.write(temporary, format="fits", overwrite=True)
         return path
 
 

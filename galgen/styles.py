@@ -16,11 +16,18 @@ from galgen.checkpoint import TrainedModel
 from galgen.errors import ConfigError
 from galgen.models.registry import PAIRS
 from galgen.models.rendering import CHUNK
+from galgen.models.requests import Asked, Request, Where, read_rows
 from galgen.models.sampling import Look
 from galgen.nn.style import StyleGenerator
 from galgen.report.pictures import composite
-from galgen.report.strips import table, write_png
-from galgen.sample import Writer, known_formats, open_folder
+from galgen.report.strips import GREY, table, write_png
+from galgen.sample import (
+    Writer,
+    condition_columns,
+    condition_facts,
+    known_formats,
+    open_folder,
+)
 from galgen.training.machine import find_accelerator
 
 
@@ -107,6 +114,8 @@ def mix(
     layer: int | None = None,
     seed: int = 0,
     label: str | None = None,
+    where: Where | None = None,
+    no_condition: bool = False,
     formats: Sequence[str] = (),
     cube: bool = False,
     out: str | Path | None = None,
@@ -125,9 +134,9 @@ def mix(
         first styles and its noise from its row's sample, the other styles from its column's.
     layer
         How many styles come from the row, 1 to one less than all; None for half.
-    seed, label, formats, cube, out, device
+    seed, label, where, no_condition, formats, cube, out, device
         As `galgen.sample.sample`; without formats the table alone is written. By default each
-        sample keeps its own class.
+        sample keeps its own class and numbers.
     look
         ``truncation``, ``psf`` and ``noise`` as in `galgen.models.sampling.Look`.
 
@@ -142,7 +151,8 @@ def mix(
     layer = mix_layer(model, layer)
     columns = tuple(dict.fromkeys(rows if columns is None else columns))
     rows = tuple(dict.fromkeys(rows))
-    stage = Stage(model, seed, label, Look(**look), formats, cube, device)
+    request = Request.of(model.module.conditions, label, where, no_condition)
+    stage = Stage(model, seed, request, Look(**look), formats, cube, device)
     first, second = stage.codes(rows), stage.codes(columns)
     pairs = [(i, j) for i in range(len(rows)) for j in range(len(columns))]
     codes = [*first, *second, *(torch.cat([first[i][:layer], second[j][layer:]]) for i, j in pairs)]
@@ -160,10 +170,11 @@ def mix(
     folder = open_folder(out)
     shown = composite(flux, model.spec, model.stretch)
     heads, cells = shown[: -len(pairs)], shown[-len(pairs) :]
-    sheet = np.full((len(rows) + 1, len(columns) + 1, *shown.shape[1:]), 40, dtype=np.uint8)
+    sheet = np.full((len(rows) + 1, len(columns) + 1, *shown.shape[1:]), GREY, dtype=np.uint8)
     sheet[1:, 0], sheet[0, 1:] = heads[: len(rows)], heads[len(rows) :]
     sheet[1:, 1:] = cells.reshape(len(rows), len(columns), *shown.shape[1:])
     picture = table(sheet, ["", *map(str, rows)], ["", *map(str, columns)], heads=True)
+    told = [stage.told(stage.conditions(numbers), len(numbers)) for numbers in (rows, columns)]
     files = stage.write(
         folder,
         flux[-len(pairs) :],
@@ -172,6 +183,7 @@ def mix(
             {"mix_row": rows[i], "mix_column": columns[j], "mix_layer": layer, "noise_of": rows[i]}
             for i, j in pairs
         ],
+        [told[0][i].shared(told[1][j]) for i, j in pairs],
     )
     return Mixed(folder, write_png(picture, folder / "mix.png"), rows, columns, layer, files)
 
@@ -183,9 +195,11 @@ class Stage:
     ----------
     model
         Moved to the device.
+    request
+        What its galaxies should be.
     look
-        How its galaxies look.
-    seed, label, formats, cube, device
+        How they look.
+    seed, formats, cube, device
         As `mix`.
     """
 
@@ -193,23 +207,30 @@ class Stage:
         self,
         model: TrainedModel,
         seed: int,
-        label: str | None,
+        request: Request,
         look: Look,
         formats: Sequence[str],
         cube: bool,
         device: str | None,
     ) -> None:
-        self.model, self.seed, self.label = model, seed, label
+        self.model, self.seed, self.request = model, seed, request
         kinds = known_formats(formats)
         model.to(device or find_accelerator())
-        model.module.sample_labels([0], seed, label)
+        self.conditions([0])
         self.writer = Writer(model, seed, kinds, cube, look)
         self.renderer = model.module.renderer(seed, look)
 
+    def conditions(self, numbers: Sequence[int]) -> Tensor | None:
+        """Rows (n, width) of conditions of samples, None for a model without any."""
+        return self.model.module.sample_conditions(numbers, self.seed, self.request)
+
     def codes(self, numbers: Sequence[int]) -> Tensor:
-        """Codes of samples with their classes."""
-        labels = self.model.module.sample_labels(numbers, self.seed, self.label)
-        return self.renderer.codes(numbers, labels)
+        """Codes of samples with their conditions."""
+        return self.renderer.codes(numbers, self.conditions(numbers))
+
+    def told(self, rows: Tensor | None, count: int) -> list[Asked]:
+        """What `count` rows of conditions ask for."""
+        return read_rows(self.model.module.conditions, rows, count)
 
     def write(
         self,
@@ -217,14 +238,18 @@ class Stage:
         flux: Tensor,
         names: Sequence[str],
         facts: Sequence[Mapping[str, Any]],
+        told: Sequence[Asked],
     ) -> tuple[str, ...]:
         """Files of galaxies and their catalogue, where formats were asked for."""
         kinds = self.writer.kinds
         if not kinds:
             return ()
-        for name, galaxy, fact in zip(names, flux, facts, strict=True):
-            self.writer.write(folder / name, galaxy, label=self.label, **fact)
-        columns = {key: [fact[key] for fact in facts] for key in facts[0]}
+        for name, galaxy, fact, asked in zip(names, flux, facts, told, strict=True):
+            self.writer.write(folder / name, galaxy, **fact, **condition_facts(asked))
+        columns: dict[str, Any] = {
+            "sample" if key == "index" else key: [fact[key] for fact in facts] for key in facts[0]
+        }
+        columns |= condition_columns(self.model.module.conditions, told)
         files = tuple(f"{name}.{kinds[0]}" for name in names)
         self.writer.catalogue(folder, {"file": list(files), **columns})
         return files

@@ -9,13 +9,16 @@ import lightning as L
 import torch
 
 from galgen.models.base import AdversarialModule
-from galgen.report.pictures import grid_png
+from galgen.models.sweeping import render, usual_axis
+from galgen.report.pictures import composite, grid_png
+from galgen.report.strips import table, write_png
+from galgen.runs import make_folder
 
 COLUMNS, ROWS = 8, 6
 
 
 class SampleGrid(L.Callback):
-    """Writes ``samples/000040000.png`` every so many images; a class a row where there are some.
+    """Writes ``samples/000040000.png`` every so many images, as `write_grid`.
 
     Parameters
     ----------
@@ -36,7 +39,13 @@ class SampleGrid(L.Callback):
 
 
 def write_grid(module: AdversarialModule, path: Path, seed: int = 0) -> Path:
-    """A grid of samples of the averaged generator, written whole or not at all."""
+    """A grid of samples of the averaged generator, written whole or not at all.
+
+    A class a row where there are some; else, where there are numbers, a latent a row and the first
+    number from low to high, so that one sees whether the galaxies follow it.
+    """
+    if module.conditions.numbers and not module.classes:
+        return _write_sweep(module, path, seed)
     rows = module.classes or ("",) * ROWS
     parts = [
         module.sample(COLUMNS, seed=seed, start=COLUMNS * row, label=label or None)
@@ -44,3 +53,14 @@ def write_grid(module: AdversarialModule, path: Path, seed: int = 0) -> Path:
     ]
     grid_png(torch.cat(parts), module.spec, path, columns=COLUMNS, stretch=module.stretch)
     return path
+
+
+def _write_sweep(module: AdversarialModule, path: Path, seed: int) -> Path:
+    axis = usual_axis(module, COLUMNS)
+    indices = range(ROWS)
+    rows = module.sample_conditions(indices, seed)
+    flux = render(module, module.renderer(seed), axis, indices, rows)
+    shown = composite(flux.flatten(0, 1), module.spec, module.stretch)
+    tiles = shown.reshape(ROWS, COLUMNS, *shown.shape[1:])
+    make_folder(path.parent)
+    return write_png(table(tiles, columns=axis.texts, title=axis.name), path)

@@ -48,6 +48,13 @@ class Axis:
     values: tuple[float, ...]
     texts: tuple[str, ...]
 
+    @property
+    def told(self) -> tuple[float | int | str, ...]:
+        """Values as a person names them: classes by name, categories by number."""
+        if self.kind == "label":
+            return self.texts
+        return tuple(map(int, self.values)) if self.kind == "category" else self.values
+
 
 def parse_axis(text: str, module: SamplingModule, steps: int) -> Axis:
     """The axis that a text names: ``mag_r=18..22``, ``mag_r``, ``label``, ``code1``, ``category``.

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     Pictures = NDArray[np.uint8]
 
-_GREY, _INK = 40, 220
+#: What stands where there is no picture.
+GREY = 40
+_INK = 220
 _GAP, _WIDE_GAP = 2, 8
 _LETTERS = 14
 #: Side in pixels that frames of an animation are enlarged to, at least.
@@ -29,6 +31,7 @@ def table(
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
     *,
+    title: str = "",
     heads: bool = False,
     scale: int | None = None,
 ) -> Pictures:
@@ -40,6 +43,8 @@ def table(
         (R, C, H, W, 3), grey where there is none.
     rows, columns
         Texts of the R rows and the C columns; none of them for no margin.
+    title
+        Text above all columns: what these are.
     heads
         Set the first row and the first column apart.
     scale
@@ -56,11 +61,12 @@ def table(
     height, width = height * scale, width * scale
     font = ImageFont.load_default(_LETTERS)
     left = max((round(font.getlength(text)) + 2 * _GAP for text in rows), default=0)
-    top = _LETTERS + 2 * _GAP if columns else 0
-    y = _places(count, height, top, heads)
+    line = _LETTERS + 2 * _GAP
+    head = line if title else 0
+    y = _places(count, height, head + (line if columns else 0), heads)
     x = _places(across, width, left, heads)
     shape = (y[-1] + height + _GAP, x[-1] + width + _GAP, 3)
-    sheet = np.full(shape, _GREY, dtype=np.uint8)
+    sheet = np.full(shape, GREY, dtype=np.uint8)
     for row, tiles in enumerate(pictures):
         for column, tile in enumerate(enlarge(tiles, scale)):
             sheet[y[row] : y[row] + height, x[column] : x[column] + width] = tile
@@ -70,7 +76,9 @@ def table(
     for place, text in zip(y, rows, strict=bool(rows)):
         draw.text((left - _GAP, place + height // 2), text, ink, font, anchor="rm")
     for place, text in zip(x, columns, strict=bool(columns)):
-        draw.text((place + width // 2, top // 2), text, ink, font, anchor="mm")
+        draw.text((place + width // 2, head + line // 2), text, ink, font, anchor="mm")
+    if title:
+        draw.text(((x[0] + sheet.shape[1]) // 2, line // 2), title, ink, font, anchor="mm")
     return np.asarray(image)
 
 
