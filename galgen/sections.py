@@ -189,16 +189,21 @@ class FinetuneConfig(Section):
 class SampleConfig(Section):
     """What ``galgen sample`` draws and writes."""
 
-    n: int = Field(16, description="galaxies")
+    n: int | None = Field(None, description="galaxies; None for 16, and for 4 rows of a sweep")
     start: int = Field(0, ge=0, description="number of the first galaxy")
     label: str | None = Field(None, description="class; None for the training set's mix")
+    where: str | None = Field(None, description="numbers, NAME=VALUE or NAME=LOW..HIGH, ...")
+    no_condition: bool = Field(False, description="ask for nothing")
     truncation: float = Field(1.0, description="1 for none, 0 for the mean galaxy")
     psf: str | None = Field(None, description="in place of the model's own, or 'none'")
     noise: bool = Field(True, description="with the noise of sky and photons")
     mix: str | None = Field(None, description="samples whose styles to mix, ROWS or ROWS:COLUMNS")
     mix_layer: int | None = Field(None, description="style layers from the row; None for half")
     interpolate: str | None = Field(None, description="samples to go through")
-    frames: int = Field(16, description="pictures from one of them to the next")
+    sweep: str | None = Field(None, description="what to vary, NAME or NAME=LOW..HIGH")
+    frames: int | None = Field(
+        None, description="pictures from one to the next; None for 16, and for 8 of a sweep"
+    )
     formats: tuple[Literal["fits", "png", "jpg"], ...] = Field(
         (), description="none for FITS of fluxes and PNG of pictures"
     )
@@ -212,6 +217,11 @@ class SampleConfig(Section):
         if not isinstance(values, dict):
             return values
         values = dict(values)
+        if isinstance(values.get("where"), dict):
+            values["where"] = ",".join(
+                f"{name}={'..'.join(map(str, v)) if isinstance(v, list | tuple) else v}"
+                for name, v in values["where"].items()
+            )
         for name in ("psf", "mix", "interpolate"):
             value = values.get(name)
             if name != "psf" and type(value) in (int, float):

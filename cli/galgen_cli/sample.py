@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from galgen.checkpoint import TrainedModel
     from galgen.config import RunConfig
 
-LOOK, STYLES = "How they look", "New galaxies from old"
+ASKED, LOOK, STYLES = "What they are", "How they look", "New galaxies from old"
 
 
 def sample(
@@ -35,9 +35,6 @@ def sample(
     cube: Annotated[
         bool, typer.Option("--cube", help="FITS with one (band, y, x) image, not one per band")
     ] = False,
-    label: Annotated[
-        str | None, typer.Option("--label", help="class to draw [the training set's mix]")
-    ] = None,
     start: Annotated[
         int | None,
         typer.Option("--start", help="number of the first galaxy [0]", show_default=False),
@@ -50,6 +47,26 @@ def sample(
         Path | None,
         typer.Option("--out", help="folder [./samples-00001, counted up]", show_default=False),
     ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--label", help="class to draw [the training set's mix]", rich_help_panel=ASKED
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where", help="numbers and ranges, mag_r=18..20,g-r=0.6", rich_help_panel=ASKED
+        ),
+    ] = None,
+    no_condition: Annotated[
+        bool,
+        typer.Option(
+            "--no-condition",
+            help="ask for nothing, of a model trained with dropped labels",
+            rich_help_panel=ASKED,
+        ),
+    ] = False,
     truncation: Annotated[
         float | None,
         typer.Option(
@@ -98,11 +115,19 @@ def sample(
             rich_help_panel=STYLES,
         ),
     ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            "--sweep",
+            help="one thing varied, the rest held: mag_r=18..20, mag_r, label, code1, category",
+            rich_help_panel=STYLES,
+        ),
+    ] = None,
     frames: Annotated[
         int | None,
         typer.Option(
             "--frames",
-            help="pictures from one of them to the next [16]",
+            help="pictures from one of them to the next [16], columns of a sweep [8]",
             rich_help_panel=STYLES,
             show_default=False,
         ),
@@ -128,12 +153,15 @@ def sample(
                 sample__n=n,
                 sample__start=start,
                 sample__label=label,
+                sample__where=where,
+                sample__no_condition=no_condition or None,
                 sample__truncation=truncation,
                 sample__psf=psf,
                 sample__noise=False if no_noise else None,
                 sample__mix=mix,
                 sample__mix_layer=mix_layer,
                 sample__interpolate=interpolate,
+                sample__sweep=sweep,
                 sample__frames=frames,
                 sample__formats=formats or None,
                 sample__cube=cube or None,
@@ -141,7 +169,7 @@ def sample(
                 seed=seed,
             )
         )
-        _agree(run, {"-n": n, "--start": start, "--frames": frames})
+        run = _agree(run, {"-n": n, "--start": start, "--frames": frames})
         model = checkpoint.load(source)
         spec = model.spec
         talk.say(
@@ -156,28 +184,41 @@ def sample(
             _mix(talk, model, run, out, dry_run)
         elif run.sample.interpolate is not None:
             _interpolate(talk, model, run, out, dry_run)
+        elif run.sample.sweep is not None:
+            _sweep(talk, model, run, out, dry_run)
         else:
             _galaxies(talk, model, run, out, dry_run)
 
 
-def _agree(run: RunConfig, typed: dict[str, int | None]) -> None:
-    """Refuse options that have nothing to say beside the others."""
+def _agree(run: RunConfig, typed: dict[str, int | None]) -> RunConfig:
+    """Refuse options that have nothing to say beside the others; fill in what follows from them."""
     from galgen.errors import ConfigError
 
     wanted = run.sample
-    mixes, films = wanted.mix is not None, wanted.interpolate is not None
-    if mixes and films:
-        raise ConfigError("--mix and --interpolate are two things: ask for one of them at a time.")
-    special = "--mix" if mixes else "--interpolate" if films else None
-    for option in ("-n", "--start"):
-        if special and typed[option] is not None:
-            raise ConfigError(f"{special} names its galaxies: leave {option} out.")
-    if wanted.mix_layer is not None and not mixes:
-        raise ConfigError("--mix-layer belongs to --mix: name samples, for example --mix 12,77.")
-    if typed["--frames"] is not None and not films:
+    named = {
+        "--mix": wanted.mix, "--interpolate": wanted.interpolate, "--sweep": wanted.sweep,
+    }  # fmt: skip
+    special = [option for option, text in named.items() if text is not None]
+    if len(special) > 1:
         raise ConfigError(
-            "--frames belongs to --interpolate: name samples, for example --interpolate 12,77."
+            f"{' and '.join(special)} are {'two' if len(special) == 2 else 'three'} things: ask "
+            "for one of them at a time."
         )
+    sweeps = special == ["--sweep"]
+    for option in ("-n", "--start"):
+        if special and not sweeps and typed[option] is not None:
+            raise ConfigError(f"{special[0]} names its galaxies: leave {option} out.")
+    if wanted.mix_layer is not None and special != ["--mix"]:
+        raise ConfigError("--mix-layer belongs to --mix: name samples, for example --mix 12,77.")
+    if typed["--frames"] is not None and special not in (["--interpolate"], ["--sweep"]):
+        raise ConfigError(
+            "--frames belongs to --interpolate and --sweep: name samples, for example "
+            "--interpolate 12,77, or what varies, for example --sweep label."
+        )
+    usual = {"sample.n": 4 if sweeps else 16, "sample.frames": 8 if sweeps else 16}
+    return run.replace(
+        {key: value for key, value in usual.items() if getattr(wanted, key[7:]) is None}
+    )
 
 
 def _galaxies(
@@ -187,25 +228,19 @@ def _galaxies(
     from galgen.sample import sample as draw
 
     wanted = run.sample
-    enough_galaxies(wanted.n)
+    n = enough_galaxies(wanted.n or 0)
     if dry_run:
-        _plan(talk, model, run, out, f"draw {wanted.n:,} galaxies of seed {run.seed}")
+        _plan(talk, model, run, out, f"draw {n:,} galaxies of seed {run.seed}")
         return
-    with talk.progress("sampling", wanted.n) as advance:
+    with talk.progress("sampling", n) as advance:
         drawn = draw(
             model,
-            wanted.n,
-            seed=run.seed,
+            n,
             start=wanted.start,
-            label=wanted.label,
-            truncation=wanted.truncation,
-            psf=wanted.psf,
-            noise=wanted.noise,
-            formats=wanted.formats or None,
-            cube=wanted.cube,
             out=out,
             batch=wanted.batch,
             progress=advance,
+            **(_common(run) | {"formats": wanted.formats or None}),
         )
     talk.say(f"wrote {drawn.count:,} galaxies to {drawn.folder} ({drawn.files[0]}, ...)")
     talk.say(f"catalogue: {drawn.catalogue}")
@@ -253,7 +288,7 @@ def _interpolate(
     from galgen.film import enough_frames, interpolate, parse_way
 
     numbers = parse_way(run.sample.interpolate or "")
-    frames = enough_frames(run.sample.frames)
+    frames = enough_frames(run.sample.frames or 0)
     if dry_run:
         what = f"go through {len(numbers)} galaxies of seed {run.seed} in {frames} frames each"
         _plan(talk, model, run, out, what)
@@ -276,11 +311,49 @@ def _interpolate(
     )
 
 
+def _sweep(
+    talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, dry_run: bool
+) -> None:
+    from galgen.models.requests import Request
+    from galgen.models.sweeping import base, parse_axis
+    from galgen.sample import enough_galaxies
+    from galgen.sweep import enough_steps, sweep
+
+    wanted = run.sample
+    n, what = enough_galaxies(wanted.n or 0), wanted.sweep or ""
+    steps = enough_steps(wanted.frames or 0)
+    axis = parse_axis(what, model.module, steps)
+    if dry_run:
+        asked = (wanted.label, wanted.where, wanted.no_condition)
+        request = Request.of(model.module.conditions, *asked)
+        base(model.module, axis, request, run.seed, [wanted.start])
+        told = f"vary {axis.name} of {n} galaxies of seed {run.seed} in {len(axis.values)} steps"
+        _plan(talk, model, run, out, told)
+        return
+    swept = sweep(model, what, n, steps, start=wanted.start, out=out, **_common(run))
+    _wrote(talk, n * len(swept.values), swept.folder, swept.files)
+    talk.say(f"picture: {swept.picture} ({swept.name}: {', '.join(axis.texts)})")
+    talk.result(
+        {
+            "folder": swept.folder,
+            "count": n * len(swept.values),
+            "model": model.path,
+            "picture": swept.picture,
+            "sweep": swept.name,
+            "values": swept.values,
+            "numbers": swept.numbers,
+            "files": swept.files,
+        }
+    )
+
+
 def _common(run: RunConfig) -> dict[str, Any]:
     wanted = run.sample
     return {
         "seed": run.seed,
         "label": wanted.label,
+        "where": wanted.where,
+        "no_condition": wanted.no_condition,
         "formats": wanted.formats,
         "cube": wanted.cube,
         "truncation": wanted.truncation,
@@ -295,13 +368,16 @@ def _wrote(talk: Talk, count: int, folder: Path, files: tuple[str, ...]) -> None
 
 
 def _plan(talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, what: str) -> None:
+    from galgen.models.requests import Request
     from galgen.models.sampling import Look
     from galgen.sample import refuse_full
 
     if out is not None:
         refuse_full(out)
-    model.module.sample_labels([0], run.seed, run.sample.label)
     wanted = run.sample
+    asked = (wanted.label, wanted.where, wanted.no_condition)
+    request = Request.of(model.module.conditions, *asked)
+    model.module.sample_conditions([0], run.seed, request)
     model.module.renderer(run.seed, Look(wanted.truncation, wanted.psf, wanted.noise))
     talk.say(f"would {what} to {out or './samples-00001, counted up'}")
     talk.result({"model": model.path, "seed": run.seed, **run.sample.model_dump(mode="json")})
