@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -42,8 +42,8 @@ class ConditionSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     conditioning: Literal["projection", "auxiliary", "both"] = "projection"
-    codes: int = Field(0, ge=0)
-    categories: int = Field(0, ge=0)
+    codes: Annotated[int, Field(ge=0)] = 0
+    categories: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
