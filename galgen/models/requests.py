@@ -176,7 +176,7 @@ def check_range(number: Number, low: float, high: float, option: str) -> None:
     ConfigError
         If the ends are no numbers, in the wrong order or out of the training set's range.
     """
-    asked = f"{low:g}" if low == high else f"{low:g}..{high:g}"
+    asked = f"{low:g}" if low == high or math.isnan(low) else f"{low:g}..{high:g}"
     where = f"{option} {number.name}={asked}"
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ConfigError(f"{where}: give finite numbers.")
