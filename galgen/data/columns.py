@@ -79,7 +79,7 @@ def source_of(
             if not keys:
                 raise ConfigError(f"{wanted}: the images of {root} have no headers.")
             columns = {key: [str(header.get(key, "")) for header in headers] for key in keys}
-            return Source("the headers", columns, np.arange(len(names)))
+            return Source("the header", columns, np.arange(len(names)))
         name = table_name(root, wanted.source, str(wanted), ", or measure it (measure:NAME)")
         table, rows = open_table(root, name, names)
         return Source(table.path.name, table.columns, rows)

@@ -105,8 +105,10 @@ def gather(
             values[np.ix_(some, places)] = found
             for row, numbers in zip(some, found, strict=True):
                 lacking = [n for n, v in zip(names, numbers, strict=True) if not np.isfinite(v)]
-                if lacking:
-                    reasons[row] = f"no galaxy is found in it to measure {', '.join(lacking)} of"
+                if len(lacking) == len(names):
+                    reasons[row] = f"no galaxy is found in it to measure {', '.join(names)} of"
+                elif lacking:
+                    reasons[row] = f"too faint to measure {', '.join(lacking)}"
     return Gathered(tuple(Number(w.name, w.source) for w in wanted), values, reasons, notes)
 
 

@@ -40,9 +40,12 @@ def parse(condition: str | Sequence[str]) -> tuple[Wanted, ...]:
     """
     found: list[Wanted] = []
     for text in split_conditions(condition):
-        source, _, names = text.rpartition(":")
-        source = CATALOGUE if source.strip() in ("", "catalog") else source.strip()
-        for name in (part.strip() for part in names.split(",")):
+        source = CATALOGUE
+        for part in text.split(","):
+            # A source holds for the names after it, until another one.
+            said, colon, name = (piece.strip() for piece in part.rpartition(":"))
+            if colon:
+                source = CATALOGUE if said in ("", "catalog") else said
             if not name:
                 raise ConfigError(
                     f"{OPTION} {text!r} lacks a name: write SOURCE:name,name, "

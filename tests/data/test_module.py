@@ -66,14 +66,14 @@ def test_pictures_are_linear_and_have_classes(tmp_path: Path) -> None:
     data = CutoutDataModule(folder, size=16, batch=4, holdout=0.2)
     assert data.stretch.kind == "linear"
     assert data.classes == ("edge", "round")
-    assert sum(data.class_counts) == len(data.split[0]) == 16
+    assert sum(data.conditions.counts) == len(data.split[0]) == 16
     data.setup("fit")
     for batch in batches(data, 6):
-        assert batch["labels"].shape == (4,)
-        assert batch["labels"].dtype == torch.int64
+        assert batch["condition"].shape == (4, 2)
+        assert batch["condition"].dtype == torch.float32
     rows = data.split[0][[3, 1]]
     item = data.train_set[0, [3, 1]]
-    assert item["labels"].tolist() == data.cutouts.labels[rows].tolist()
+    assert item["condition"].argmax(1).tolist() == data.cutouts.labels[rows].tolist()
 
 
 @pytest.mark.parametrize("rotate", ["quarter", "any"])
