@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from galgen.errors import OutputError
@@ -63,6 +64,19 @@ def checkpoint_in(run: Path) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def snapshot_names(classes: Sequence[str]) -> dict[str, str]:
+    """Class to the name of its best snapshot, ``best-CLASS.ckpt``: of letters and digits only, and
+    different on any file system.
+    """
+    found: dict[str, str] = {}
+    for number, name in enumerate(classes, start=1):
+        stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+        if not stem or any(stem.lower() == other.lower() for other in found.values()):
+            stem = f"{stem}-{number}".strip("-")
+        found[name] = stem
+    return {name: f"best-{stem}.ckpt" for name, stem in found.items()}
 
 
 def newest_run(parent: Path = RUNS) -> Path | None:

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from galgen.errors import OutputError
-from galgen.runs import checkpoint_in, make_folder, new_folder, newest_run, run_label, slug
+from galgen.runs import (
+    checkpoint_in,
+    make_folder,
+    new_folder,
+    newest_run,
+    run_label,
+    slug,
+    snapshot_names,
+)
 
 
 def with_checkpoint(run: Path, *names: str) -> Path:
@@ -83,3 +91,13 @@ def test_a_folder_without_the_right_to_write(tmp_path: Path) -> None:
 
 def test_the_probe_leaves_nothing(tmp_path: Path) -> None:
     assert list(make_folder(tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_snapshots_of_classes_have_names_that_are_safe_and_different() -> None:
+    names = ["FRII", "frii", "a/b c", "..", "\u7403", "A b-C"]
+    files = snapshot_names(names)
+    assert files["FRII"] == "best-FRII.ckpt"
+    assert files["a/b c"] == "best-a-b-c.ckpt"
+    assert files[".."] == "best-4.ckpt"
+    assert len({file.lower() for file in files.values()}) == len(names)
+    assert all(file.isascii() and "/" not in file for file in files.values())

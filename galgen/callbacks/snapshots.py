@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from galgen.errors import ConfigError
 from galgen.io.atomic import replacing
 from galgen.metrics.radio import why_not
 from galgen.models.base import AdversarialModule
+from galgen.runs import snapshot_names
 from galgen.sections import TrainConfig
 
 #: Training images that a class needs for a snapshot of its own.
@@ -49,12 +49,13 @@ def check_choice(train: TrainConfig, spec: ImageSpec, classes: Sequence[str]) ->
         )
 
 
-def chosen_alone(train: TrainConfig, conditions: Conditions) -> tuple[str, ...]:
-    """Classes that have a snapshot of their own: all with `FEWEST` training images."""
+def chosen_alone(train: TrainConfig, conditions: Conditions) -> dict[str, str]:
+    """Classes with a snapshot of their own, all with `FEWEST` training images, to its name."""
     if not train.best_per_class:
-        return ()
-    pairs = zip(conditions.classes, conditions.counts, strict=True)
-    return tuple(name for name, count in pairs if count >= FEWEST)
+        return {}
+    names = snapshot_names(conditions.classes).items()
+    counts = zip(names, conditions.counts, strict=True)
+    return {name: file for (name, file), count in counts if count >= FEWEST}
 
 
 def choice_notes(train: TrainConfig, conditions: Conditions) -> list[str]:
@@ -71,17 +72,6 @@ def choice_notes(train: TrainConfig, conditions: Conditions) -> list[str]:
         f"snapshots: {', '.join(left)}: fewer than {FEWEST} images to train on, so the snapshot "
         "that is best over all classes is theirs"
     ]
-
-
-def file_names(classes: Sequence[str]) -> dict[str, str]:
-    """Class to ``best-CLASS.ckpt``, letters and digits only and different on any file system."""
-    found: dict[str, str] = {}
-    for number, name in enumerate(classes, start=1):
-        stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
-        if not stem or any(stem.lower() == other.lower() for other in found.values()):
-            stem = f"{stem}-{number}".strip("-")
-        found[name] = stem
-    return {name: f"best-{stem}.ckpt" for name, stem in found.items()}
 
 
 def save(trainer: L.Trainer, path: Path, **entries: Any) -> None:
@@ -117,8 +107,8 @@ class Snapshots(L.Callback):
         Interval in images.
     metric
         Which one chooses, of those that callbacks offer.
-    classes
-        That have a snapshot of their own.
+    files
+        Classes that have a snapshot of their own, to its name.
 
     Attributes
     ----------
@@ -129,10 +119,14 @@ class Snapshots(L.Callback):
     """
 
     def __init__(
-        self, folder: Path, every: int, metric: str = "frechet", classes: Sequence[str] = ()
+        self,
+        folder: Path,
+        every: int,
+        metric: str = "frechet",
+        files: Mapping[str, str] | None = None,
     ) -> None:
         self.folder, self.every, self.metric = folder, every, metric
-        self.files = file_names(classes)
+        self.files = dict(files or {})
         self.best: float | None = None
         self.best_of: dict[str, float] = {}
         self._due: list[str | None] = []
