@@ -13,8 +13,10 @@ from PIL import Image
 
 from galgen.errors import ConfigError
 from galgen.film import great_circle, interpolate, parse_way
+from galgen.io.header import read_provenance
+from galgen.models.rendering import Renderer
 from galgen.report.pictures import composite
-from test_styles import model, pixels
+from test_styles import first_of_each_class, model, pixels
 
 
 @pytest.mark.parametrize("pair", ["stylegan2", "dcgan", "progan"])
@@ -86,31 +88,69 @@ def test_straight_in_styles_and_around_the_sphere_in_latents(tmp_path: Path) -> 
     assert np.allclose(pixels(film.folder / "frame_000001.fits"), want, rtol=1e-4, atol=1e-6)
 
 
-def test_a_pair_without_styles_keeps_to_one_class(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pair", ["dcgan", "r3gan", "stylegan2"])
+def test_ends_are_the_samples_bit_for_bit_but_for_the_noise(
+    tmp_path: Path, pair: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Renderer._draw
+
+    def without_noise(renderer: Renderer, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        z, noise = drawn(renderer, index)
+        return z, torch.zeros_like(noise)
+
+    monkeypatch.setattr(Renderer, "_draw", without_noise)
+    source = model(tmp_path, pair, classes=("edge", "round"), numbers=("size",))
+    numbers = (3, 40, 35, 8)
+    film = interpolate(source, numbers, 3, seed=2, formats=["fits"], out=tmp_path / "out")
+    for place, number in enumerate(numbers):
+        want = source.sample(1, seed=2, start=number)[0].numpy()
+        assert np.array_equal(pixels(film.folder / f"frame_{3 * place:06d}.fits"), want)
+
+
+def test_classes_and_numbers_of_a_pair_without_styles_blend(tmp_path: Path) -> None:
+    source = model(tmp_path, "dcgan", classes=("edge", "round"), numbers=("size",))
+    edge, round_ = first_of_each_class(source)
+    film = interpolate(source, (edge, round_), 4, formats=["fits"], out=tmp_path / "out")
+    rows = source.module.sample_conditions([edge, round_], 0)
+    assert rows is not None
+    frames = [film.folder / name for name in film.files]
+    renderer = source.module.renderer(0)
+    z = renderer.codes([edge, round_], rows)
+    for frame, part in ((1, 0.25), (4, 1.0), (6, 0.5)):
+        row = (1 - part) * rows[0] + part * rows[1]
+        want = renderer.images(great_circle(*z, part)[None], row[None], [edge], [None])[0].numpy()
+        assert np.allclose(pixels(frames[frame]), want, rtol=1e-4, atol=1e-6)
+        ends = [source.sample(1, start=edge, label=name)[0].numpy() for name in ("edge", "round")]
+        assert not any(np.allclose(pixels(frames[frame]), end) for end in ends)
+    _, (first, last) = source.module.conditions.decode(rows.numpy())
+    told = [read_provenance(path) for path in frames]
+    assert [fact.get("label") for fact in told[:5]] == ["edge", None, None, None, "round"]
+    sizes = [fact["conditions"]["size"] for fact in told]
+    way = [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25]
+    assert np.allclose(sizes, [first[0] + part * (last - first)[0] for part in way], atol=1e-4)
+
+
+def test_a_film_of_one_class(tmp_path: Path) -> None:
     source = model(tmp_path, "dcgan", classes=("edge", "round"))
-    labels = source.module.sample_labels(range(40), 0)
-    assert labels is not None
-    edge, round_ = (int((labels == k).nonzero()[0]) for k in (0, 1))
-    with pytest.raises(ConfigError, match=rf"{edge} edge, {round_} round; choose one with --label"):
-        interpolate(source, (edge, round_), 2, out=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    edge, round_ = first_of_each_class(source)
     film = interpolate(
         source, (edge, round_), 2, label="round", formats=["fits"], out=tmp_path / "out"
     )
     want = source.sample(1, start=edge, label="round")[0].numpy()
     assert np.array_equal(pixels(film.folder / "frame_000000.fits"), want)
+    assert {fits.getheader(film.folder / name)["LABEL"] for name in film.files} == {"round"}
 
 
 def test_styles_change_class_on_the_way(tmp_path: Path) -> None:
     source = model(tmp_path, classes=("edge", "round"))
-    labels = source.module.sample_labels(range(40), 0)
-    assert labels is not None
-    edge, round_ = (int((labels == k).nonzero()[0]) for k in (0, 1))
+    edge, round_ = first_of_each_class(source)
     film = interpolate(source, (edge, round_), 2, formats=["fits"], out=tmp_path / "film")
     renderer = source.module.renderer(0)
-    key = renderer.codes([round_], labels[[round_]])
+    key = renderer.codes([round_], source.module.sample_conditions([round_], 0))
     want = renderer.images(key, None, [edge], [None])[0].numpy()
     assert np.allclose(pixels(film.folder / "frame_000002.fits"), want, rtol=1e-4, atol=1e-6)
+    labels = [fits.getheader(film.folder / name).get("LABEL") for name in film.files]
+    assert labels == ["edge", None, "round", None]
 
 
 def test_what_cannot_be_made(tmp_path: Path) -> None:

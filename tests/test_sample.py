@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from galgen import checkpoint
 from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel
 from galgen.errors import CheckpointError, ConfigError, DataError, OutputError, UserError
+from galgen.io.header import read_provenance
 from galgen.io.psf import read_psf
 from galgen.sample import picture, sample
 from galgen.stretch import Stretch
-from tiny import OPTIONS, classes_folder, run
+from tiny import KINDS, OPTIONS, classes_folder, run
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,16 @@ def classed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classed")
     source = classes_folder(folder / "blobs", {"edge": 8, "round": 24})
     return run(folder, data__source=str(source), data__count=None, recipe__lr=0.01).run
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folder of a model with classes and numbers, which are left out now and then."""
+    folder = tmp_path_factory.mktemp("measured")
+    source = classes_folder(folder / "blobs", {"edge": 12, "round": 24})
+    settings = {f"data__{name}": value for name, value in KINDS["both"].items()}
+    settings |= {"recipe__lr": 0.01, "recipe__label_dropout": 0.1, "data__count": None}
+    return run(folder, data__source=str(source), **settings).run
 
 
 def test_any_window_of_any_length_is_a_part_of_the_same_stream(trained: Path) -> None:
@@ -100,7 +113,8 @@ def test_half_precision_export_is_half_the_size_and_close(trained: Path, tmp_pat
 
 def test_a_class_that_is_not_ascii(classed: Path, tmp_path: Path) -> None:
     model = checkpoint.load(classed)
-    model.module.classes = ("élliptique", "round")
+    conditions = model.module.conditions
+    model.module.conditions = replace(conditions, classes=("élliptique", "round"))
     written = sample(model, 2, label="élliptique", formats=["fits"], out=tmp_path / "été")
     assert fits.getheader(written.folder / "galaxy_000001.fits")["LABEL"] == "elliptique"
     assert list(Table.read(written.catalogue)["label"]) == ["elliptique"] * 2
@@ -160,10 +174,12 @@ def test_labels(classed: Path, tmp_path: Path) -> None:
     assert model.classes == ("edge", "round")
     one, other = model.sample(6, label="edge"), model.sample(6, label="round")
     assert not any(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    labels = model.module.sample_labels(range(400), seed=0)
-    assert labels is not None
+    rows = model.module.sample_conditions(range(400), seed=0)
+    assert rows is not None
+    assert torch.equal(rows.sum(dim=1), torch.ones(400))
+    labels = rows.argmax(dim=1)
     assert 0.15 < float((labels == 0).float().mean()) < 0.35
-    assert torch.equal(model.module.sample_labels([300, 7], seed=0), labels[[300, 7]])
+    assert torch.equal(model.module.sample_conditions([300, 7], seed=0), rows[[300, 7]])
     mixed = model.sample(6)
     for i in range(6):
         assert torch.equal(mixed[i], (one, other)[int(labels[i])][i])
@@ -178,6 +194,88 @@ def test_labels(classed: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--label spiral .*edge, round"):
         sample(model, 1, label="spiral", out=tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_numbers(measured: Path, tmp_path: Path) -> None:
+    """Catalogue and headers say what was asked for, and samples follow from it alone."""
+    model = checkpoint.load(measured)
+    assert model.module.conditions.names == ("height", "width")
+    where = "width=1.8..2.2, height=2"
+    written = sample(model, 12, seed=3, where=where, formats=["fits"], out=tmp_path / "out")
+    table = Table.read(written.catalogue)
+    assert table.colnames == [
+        "file", "seed", "sample", "label", "height_requested", "width_requested",
+    ]  # fmt: skip
+    assert set(table["height_requested"]) == {2.0}
+    widths = np.asarray(table["width_requested"])
+    assert 1.8 <= widths.min() < 1.95 < 2.05 < widths.max() <= 2.2
+    assert set(table["label"]) == {"round"}, "no elongated galaxy is so short"
+    want = model.sample(12, seed=3, where={"height": 2, "width": (1.8, 2.2)})
+    for i in (0, 7):
+        path = written.folder / f"galaxy_{i:06d}.fits"
+        assert np.array_equal(np.stack([fits.getdata(path, k) for k in (1, 2, 3)]), want[i])
+        header = fits.getheader(path)
+        assert (header["LABEL"], header["COND1"], header["CVAL1"]) == ("round", "height", 2.0)
+        assert (header["COND2"], header["CVAL2"]) == ("width", widths[i])
+        assert read_provenance(path)["conditions"] == {"height": 2.0, "width": widths[i]}
+    one = model.sample(1, seed=3, start=7, where=where)
+    assert torch.equal(one[0], want[7])
+    exact = {"height": 2.0, "width": float(widths[7])}
+    again = model.sample(1, seed=3, start=7, label="round", where=exact)
+    assert torch.allclose(again[0], want[7], rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(again[0], model.sample(1, seed=3, start=7, where="height=6")[0])
+
+
+def test_nothing_is_asked_for(measured: Path, tmp_path: Path) -> None:
+    model = checkpoint.load(measured)
+    written = sample(model, 4, no_condition=True, formats=["fits"], out=tmp_path / "out")
+    table = Table.read(written.catalogue)
+    assert table["label"].mask.all()
+    assert table["width_requested"].mask.all()
+    assert "LABEL" not in (header := fits.getheader(written.folder / "galaxy_000002.fits"))
+    assert "COND1" not in header
+    assert "conditions" not in read_provenance(written.folder / "galaxy_000002.fits")
+    zeros = torch.zeros(4, model.module.conditions.width)
+    ((_, want),) = model.module.stream(range(4), zeros)
+    assert torch.equal(model.sample(4, no_condition=True), want)
+    assert not torch.equal(model.sample(4), want)
+
+
+def test_conditions_survive_an_export(measured: Path, tmp_path: Path) -> None:
+    model = checkpoint.load(measured)
+    again = checkpoint.load(checkpoint.export(model, tmp_path / "exported"))
+    where = "width=1.9..2.1"
+    assert torch.equal(again.sample(5, where=where), model.sample(5, where=where))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"where": "width=30"}, "--where width=30: the model was trained on width from 1.5"),
+        ({"where": "heights=2"}, "--where heights: did you mean height?"),
+        ({"label": "ring"}, "--label ring is not a class of this model: choose one of edge, round"),
+        ({"no_condition": True, "label": "edge"}, "--no-condition asks for nothing: leave --label"),
+    ],
+)
+def test_conditions_that_cannot_be_met(
+    measured: Path, tmp_path: Path, asked: dict, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        sample(measured, 1, out=tmp_path / "out", **asked)
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_are_for_models_that_have_them(
+    classed: Path, trained: Path, tmp_path: Path
+) -> None:
+    for source in (classed, trained):
+        with pytest.raises(ConfigError, match=r"--where width: .* without numbers"):
+            sample(source, 1, where="width=2", out=tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"--no-condition: .*recipe\.label_dropout"):
+        sample(classed, 1, no_condition=True, out=tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"--no-condition: .* trained without conditions"):
+        sample(trained, 1, no_condition=True, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_without_classes_takes_no_label(trained: Path, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel
+from galgen.conditions import Conditions, Number
 from galgen.errors import ConfigError, OutputError
+from galgen.io.header import read_provenance
 from galgen.models.registry import find
 from galgen.report.pictures import composite
 from galgen.stretch import Stretch
@@ -25,20 +27,39 @@ STYLED = {"latent": 8, "width": 4, "max_width": 8}
 PLAIN = {"latent": 8, "widths": [8, 8, 8], "critic_widths": [8, 8, 8]}
 
 
-def model(folder: Path, pair: str = "stylegan2", classes: tuple[str, ...] = ()) -> TrainedModel:
-    """A model whose weights are all random, noise and grain too."""
+def model(
+    folder: Path,
+    pair: str = "stylegan2",
+    classes: tuple[str, ...] = (),
+    numbers: tuple[str, ...] = (),
+    **more: Any,
+) -> TrainedModel:
+    """A model whose weights are all random, noise and grain too; numbers run from 0 to 10."""
     torch.manual_seed(3)
     spec = ImageSpec(16, ("g", "r", "i"), "nanomaggy", (22.5,) * 3, 0.2, (0.7,) * 3)
     options = PLAIN if pair == "dcgan" else STYLED
-    module = find(pair).load()(16, spec.bands, classes=classes, **options)
+    module = find(pair).load()(16, spec.bands, classes=classes, numbers=numbers, **options | more)
     for parameter in module.generator.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     module.average.restart(module.generator)
     module.spec = spec
+    if classes or numbers:
+        random = np.random.default_rng(5)
+        labels = random.integers(0, len(classes), 60) if classes else None
+        values = random.uniform(0, 10, (60, len(numbers))) if numbers else None
+        found = [Number(name) for name in numbers]
+        module.conditions = Conditions.of(classes, labels, found, values)
     module.stretch = Stretch("asinh", torch.zeros(3), torch.full((3,), 0.01), torch.full((3,), 2.0))
     path = folder / "model.ckpt"
     path.write_text("weights")
     return TrainedModel(module, {"clock": module.clock.state()}, path)
+
+
+def first_of_each_class(source: TrainedModel) -> list[int]:
+    """Numbers of the first sample of each class."""
+    rows = source.module.sample_conditions(range(40), 0)
+    assert rows is not None
+    return [int((rows[:, k] == 1).nonzero()[0]) for k in range(len(source.classes))]
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -132,9 +153,7 @@ def test_the_table_shows_samples_on_top_and_to_the_left(tmp_path: Path) -> None:
 
 def test_classes(tmp_path: Path) -> None:
     source = model(tmp_path, classes=("edge", "round"))
-    labels = source.module.sample_labels(range(40), 0)
-    assert labels is not None
-    edge, round_ = (int((labels == k).nonzero()[0]) for k in (0, 1))
+    edge, round_ = first_of_each_class(source)
     own = mix(source, (edge, round_), formats=["fits"], out=tmp_path / "own")
     asked = mix(source, (edge, round_), label="edge", formats=["fits"], out=tmp_path / "edge")
     for number in (edge, round_):
@@ -143,7 +162,23 @@ def test_classes(tmp_path: Path) -> None:
         assert np.array_equal(pixels(own.folder / name), sample)
         assert np.array_equal(pixels(asked.folder / name), sample) == (number == edge)
     assert fits.getheader(asked.folder / name)["LABEL"] == "edge"
-    assert "LABEL" not in fits.getheader(own.folder / name)
+    assert fits.getheader(own.folder / name)["LABEL"] == "round"
+    between = fits.getheader(own.folder / f"mix_{edge:06d}_{round_:06d}.fits")
+    assert "LABEL" not in between, "it is of neither class"
+
+
+def test_numbers_that_both_samples_have(tmp_path: Path) -> None:
+    source = model(tmp_path, numbers=("size", "colour"))
+    mixed = mix(source, (1, 2), where="size=4", formats=["fits"], out=tmp_path / "out")
+    where = {"conditions": {"size": 4.0}}
+    assert read_provenance(mixed.folder / "mix_000001_000002.fits").items() >= where.items()
+    same = mixed.folder / "mix_000002_000002.fits"
+    assert set(read_provenance(same)["conditions"]) == {"size", "colour"}
+    assert np.array_equal(pixels(same), source.sample(1, start=2, where="size=4")[0].numpy())
+    assert not np.array_equal(pixels(same), source.sample(1, start=2, where="size=5")[0].numpy())
+    table = Table.read(mixed.folder / "catalogue.fits")
+    assert list(table["size_requested"]) == [4.0] * 4
+    assert list(table["colour_requested"].mask) == [False, True, True, False]
 
 
 @pytest.mark.parametrize(

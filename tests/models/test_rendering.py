@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from galgen.errors import ConfigError
 from galgen.models.registry import find
 from galgen.models.rendering import CHUNK, Renderer
+from galgen.nn.condition import ConditionSettings, category
 from galgen.nn.style import CENTRE_LATENTS, StyleGenerator
 from galgen.randomness import generator as keyed
 
@@ -29,9 +30,9 @@ def latents(indices: list[int], length: int = 6) -> Tensor:
     return torch.stack([torch.randn(length, generator=keyed(1, "sample", i)) for i in indices])
 
 
-def images(renderer: Renderer, indices: list[int], labels: Tensor | None = None) -> Tensor:
+def images(renderer: Renderer, indices: list[int], condition: Tensor | None = None) -> Tensor:
     found: dict[int, Tensor] = {}
-    for numbers, part in renderer.stream(indices, labels):
+    for numbers, part in renderer.stream(indices, condition):
         found |= dict(zip(numbers, part, strict=True))
     return torch.stack([found[i] for i in indices])
 
@@ -40,18 +41,17 @@ def images(renderer: Renderer, indices: list[int], labels: Tensor | None = None)
 def test_styles_are_truncated_towards_the_mean_style(classes: int) -> None:
     made = network("stylegan2", classes)
     assert isinstance(made, StyleGenerator)
-    labels = torch.tensor([1, 0, 1, 1]) if classes else None
+    rows = torch.eye(2)[[1, 0, 1, 1]] if classes else None
     with torch.no_grad():
-        w = made.map(latents(PICKED), labels)
+        w = made.map(latents(PICKED), rows)
         z = torch.randn(CENTRE_LATENTS, 6, generator=keyed(0, "centre"))
-        kinds = torch.zeros(4, dtype=torch.long) if labels is None else labels
         mean = torch.stack([
-            made.map(z, None if labels is None else kind.expand(len(z))).mean(dim=0)
-            for kind in kinds
+            made.map(z, None if rows is None else rows[k].expand(len(z), -1)).mean(dim=0)
+            for k in range(4)
         ])  # fmt: skip
     assert mean[0].allclose(mean[1]) == (not classes)
     for psi in (0.0, 0.4, 1.0, 1.3):
-        codes = Renderer(made, 1, psi).codes(PICKED, labels)
+        codes = Renderer(made, 1, psi).codes(PICKED, rows)
         assert codes.shape == (4, made.style_layers, 6)
         want = mean + psi * (w - mean)
         assert torch.allclose(codes, want[:, None].expand_as(codes), atol=1e-5)
@@ -120,11 +120,24 @@ def test_images_in_the_rows_asked_for_are_the_samples(pair: str) -> None:
     assert torch.allclose(got, want, atol=1e-5)
 
 
-def test_labels_and_the_last_step_reach_each_image() -> None:
+def test_conditions_and_the_last_step_reach_each_image() -> None:
     made = network("dcgan", classes=2)
-    labels = torch.tensor([0, 1, 1, 0])
-    plain = images(Renderer(made, 1), PICKED, labels)
-    assert not torch.equal(images(Renderer(made, 1), PICKED, 1 - labels)[0], plain[0])
+    rows = torch.eye(2)[[0, 1, 1, 0]]
+    plain = images(Renderer(made, 1), PICKED, rows)
+    other = images(Renderer(made, 1), PICKED, torch.eye(2)[[0, 1, 0, 1]])
+    changed = [not torch.equal(a, b) for a, b in zip(plain, other, strict=True)]
+    assert changed == [False, False, True, True]
     twice = Renderer(made, 1, finish=lambda x: 2 * x)
-    got = twice.images(twice.codes(PICKED, labels), labels, PICKED, [i % CHUNK for i in PICKED])
+    got = twice.images(twice.codes(PICKED, rows), rows, PICKED, [i % CHUNK for i in PICKED])
     assert torch.equal(got, 2 * plain)
+
+
+def test_truncation_keeps_the_category() -> None:
+    torch.manual_seed(2)
+    made = find("dcgan").load()(16, 2, latent=6, codes=2, categories=3).average.network.eval()
+    z = latents(PICKED)
+    codes = Renderer(made, 1, 0.5).codes(PICKED)
+    kept = torch.tensor([0.5, 0.5, 1, 0.5, 0.5, 0.5])
+    assert torch.allclose(codes, kept * z)
+    settings = ConditionSettings(codes=2, categories=3)
+    assert torch.equal(category(codes, settings), category(z, settings))
