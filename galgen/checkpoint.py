@@ -7,7 +7,7 @@ import json
 import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +25,7 @@ from galgen.stretch import Stretch
 
 if TYPE_CHECKING:
     from galgen.models.base import AdversarialModule
+    from galgen.specialists import Specialist
 
 #: The small model that galgen ships.
 PACKAGED = "hubble-32px"
@@ -43,11 +44,14 @@ class TrainedModel:
         galgen's part of the checkpoint, JSON types only.
     path
         The file or folder that it came from.
+    specialists
+        Snapshots that draw the galaxies of some classes, by name.
     """
 
     module: AdversarialModule
     card: Mapping[str, Any]
     path: Path
+    specialists: Mapping[str, Specialist] = field(default_factory=dict)
 
     @property
     def spec(self) -> ImageSpec:
@@ -98,6 +102,11 @@ class TrainedModel:
     def digest(self) -> str:
         """SHA-256 of the weights' file, in hex."""
         return digest(self.path / WEIGHTS if self.path.is_dir() else self.path)
+
+    def made_by(self, label: str | None) -> dict[str, Any]:
+        """Digest and images of the snapshot that draws galaxies of a class, for their files."""
+        maker = self if label is None else self.specialists.get(label, self)
+        return {"checkpoint": maker.digest, "images": maker.images}
 
     def to(self, device: str) -> TrainedModel:
         """Move the networks; gives the model itself."""
@@ -252,31 +261,32 @@ def load(source: str | Path | None = None) -> TrainedModel:
     Parameters
     ----------
     source
-        As in `resolve`.
+        As in `resolve`. A run or exported folder that has snapshots of single classes draws the
+        galaxies of those from them, see `galgen.specialists`.
 
     Raises
     ------
     CheckpointError
         If there is none, or it cannot be used.
     """
+    from galgen.specialists import attach
+
     path = resolve(source)
     if path.is_dir():
-        return _load_exported(path)
+        return attach(_load_exported(path))
     content = read(path)
     card = content["galgen"]
     module = _build(card, path)
     _fill(module, content["state_dict"], content["ema"], path)
-    return TrainedModel(module, card, path)
+    model = TrainedModel(module, card, path)
+    return model if source is not None and Path(source).is_file() else attach(model)
 
 
 def _load_exported(folder: Path) -> TrainedModel:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        tensors = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
+        state = read_tensors(folder / WEIGHTS)
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{folder} is no exported model that can be read ({error})."
         ) from None
@@ -284,10 +294,6 @@ def _load_exported(folder: Path) -> TrainedModel:
         raise CheckpointError(f"{folder} is no exported model: its {CARD} holds no entries.")
     _check_format(card, folder)
     module = _build(card, folder)
-    state = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
     prefix = "generator."
     average = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     _fill(module, state, average, folder)
@@ -336,6 +342,8 @@ def _fill(
 def export(model: TrainedModel, folder: str | Path, *, half: bool = False) -> Path:
     """Write a model as ``model.safetensors`` and ``card.json``, which load anywhere.
 
+    Snapshots of single classes go with it, their averaged generators in a file each.
+
     Parameters
     ----------
     folder
@@ -343,19 +351,45 @@ def export(model: TrainedModel, folder: str | Path, *, half: bool = False) -> Pa
     half
         Store the weights in float16, half the size; they are used in float32 all the same.
     """
-    from safetensors.torch import save
+    from galgen import specialists
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"generator.{k}": v for k, v in model.module.average.state().items()}
     tensors |= {f"critic.{k}": v for k, v in model.module.critic.state_dict().items()}
-    if half:
-        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    card = {k: v for k, v in model.card.items() if k != "sums"}
-    with replacing(folder / WEIGHTS) as path:
-        # Not save_file, which makes files that only their owner may read.
-        path.write_bytes(save(tensors))
+    write_tensors(tensors, folder / WEIGHTS, half=half)
+    card = {k: v for k, v in model.card.items() if k not in ("sums", specialists.ENTRY)}
+    card |= specialists.export(model, folder, half)
     with replacing(folder / CARD) as path:
         path.write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return folder
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, *, half: bool) -> None:
+    """Write a safetensors file, floats in float16 if `half`."""
+    from safetensors.torch import save
+
+    if half:
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+    with replacing(path) as temporary:
+        # Not save_file, which makes files that only their owner may read.
+        temporary.write_bytes(content)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Inverse of `write_tensors`, floats in float32.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(str(error)) from None
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}

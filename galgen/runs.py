@@ -10,6 +10,8 @@ from pathlib import Path
 from galgen.errors import OutputError
 
 RUNS = Path("runs")
+#: Entry of a checkpoint's card that names the class whose best snapshot it is.
+BEST_OF = "best_of"
 _NUMBER = re.compile(r"^(\d{5,})-")
 
 

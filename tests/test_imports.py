@@ -27,8 +27,19 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("report",),
     ("callbacks",),
-    ("checkpoint", "plan"),
-    ("train", "finetune", "transfer", "stages", "chain", "sample", "styles", "film", "evaluate"),
+    ("checkpoint", "plan", "specialists"),
+    (
+        "train",
+        "finetune",
+        "transfer",
+        "stages",
+        "chain",
+        "sample",
+        "styles",
+        "film",
+        "sweep",
+        "evaluate",
+    ),
     ("studies",),
 )
 FLOOR = {part: number for number, parts in enumerate(HOUSE) for part in parts}

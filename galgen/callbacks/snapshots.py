@@ -16,13 +16,11 @@ from galgen.errors import ConfigError
 from galgen.io.atomic import replacing
 from galgen.metrics.radio import why_not
 from galgen.models.base import AdversarialModule
-from galgen.runs import snapshot_names
+from galgen.runs import BEST_OF, snapshot_names
 from galgen.sections import TrainConfig
 
 #: Training images that a class needs for a snapshot of its own.
 FEWEST = 20
-#: Entry of a checkpoint's card that names the class whose best snapshot it is.
-BEST_OF = "best_of"
 
 
 def check_choice(train: TrainConfig, spec: ImageSpec, classes: Sequence[str]) -> None:

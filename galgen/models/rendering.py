@@ -91,7 +91,7 @@ class Renderer:
         condition
             Rows (N, width), one per entry of `indices`, for a conditional generator.
         """
-        for places in _by_chunk(indices).values():
+        for places in by_chunk(indices).values():
             members = [indices[place] for place in places]
             asked = None if condition is None else condition[places]
             rows = [index % CHUNK for index in members]
@@ -114,7 +114,7 @@ class Renderer:
             Done to the latents (CHUNK, latent), where the pair has no styles after truncation.
         """
         found: dict[int, Tensor] = {}
-        for places in _by_chunk(indices).values():
+        for places in by_chunk(indices).values():
             z = torch.zeros(CHUNK, self.latent)
             for place in places:
                 z[indices[place] % CHUNK] = self._draw(indices[place])[0]
@@ -240,7 +240,7 @@ def entrance(generator: nn.Module) -> Entrance | None:
     return next((m for m in generator.modules() if isinstance(m, Entrance)), None)
 
 
-def _by_chunk(indices: Sequence[int]) -> dict[int, list[int]]:
+def by_chunk(indices: Sequence[int]) -> dict[int, list[int]]:
     """Chunk number to places in `indices`."""
     chunks: dict[int, list[int]] = {}
     for place, index in enumerate(indices):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -15,7 +16,7 @@ from galgen.bands import ImageSpec
 from galgen.conditions import Conditions
 from galgen.errors import ConfigError
 from galgen.io.psf import read_psf
-from galgen.models.rendering import CHUNK, Renderer
+from galgen.models.rendering import CHUNK, Renderer, by_chunk
 from galgen.models.requests import Request, Where, draw
 from galgen.nn.ending import End
 
@@ -74,8 +75,16 @@ def generate(
 
 
 class SamplingModule(L.LightningModule):
-    """What a trained pair gives: galaxies of the averaged generator, in flux."""
+    """What a trained pair gives: galaxies of the averaged generator, in flux.
 
+    Attributes
+    ----------
+    specialists
+        Classes whose galaxies another averaged generator of the same pair draws, by name: that
+        of the snapshot which was best at them.
+    """
+
+    specialists: Mapping[str, nn.Module] = MappingProxyType({})
     conditions: Conditions
     recipe: Recipe
     generator: nn.Module
@@ -145,8 +154,17 @@ class SamplingModule(L.LightningModule):
 
     # -- samples -------------------------------------------------------------------------
 
-    def renderer(self, seed: int = 0, look: Look | None = None) -> Renderer:
+    def renderer(
+        self, seed: int = 0, look: Look | None = None, label: str | None = None
+    ) -> Renderer:
         """What draws samples of a seed from the averaged generator, in flux.
+
+        Parameters
+        ----------
+        seed, look
+            Which galaxies, and how they look.
+        label
+            Their class, which a specialist may draw; None for the pair's own generator.
 
         Raises
         ------
@@ -154,7 +172,10 @@ class SamplingModule(L.LightningModule):
             If the pair has no truncation, PSF or grain to change.
         """
         look = look or Look()
-        network = self.average.network.to(self.device).eval()
+        network = self.average.network
+        if label is not None:
+            network = self.specialists.get(label, network)
+        network = network.to(self.device).eval()
         if look.psf is not None and not ends_in_psf(network):
             raise ConfigError(
                 "--psf: this model was trained without a PSF layer, so its galaxies carry the "
@@ -185,7 +206,7 @@ class SamplingModule(L.LightningModule):
         seed: int = 0,
         look: Look | None = None,
     ) -> Iterator[tuple[list[int], Tensor]]:
-        """Yield (sample numbers, flux (n, C, H, W)) by chunks, from the averaged generator.
+        """Yield (sample numbers, flux (n, C, H, W)) by chunks, from the averaged generators.
 
         The flux is float32 on the CPU, in the training data's unit, or in network space if the
         model has never seen data.
@@ -199,7 +220,19 @@ class SamplingModule(L.LightningModule):
         look
             How they look.
         """
-        return self.renderer(seed, look).stream(indices, condition)
+        if condition is None or not self.specialists:
+            return self.renderer(seed, look).stream(indices, condition)
+        labels = [
+            name if name in self.specialists else None for name in self._asked_classes(condition)
+        ]
+        # Made before the first chunk is asked for, so that what cannot be drawn is refused now.
+        renderers = {label: self.renderer(seed, look, label) for label in dict.fromkeys(labels)}
+        return _shared(renderers, labels, indices, condition)
+
+    def _asked_classes(self, condition: Tensor) -> list[str | None]:
+        """Class that each row asks for."""
+        numbers = self.conditions.decode(condition.numpy())[0].tolist()
+        return [self.classes[number] if number >= 0 else None for number in numbers]
 
     def sample_chunks(
         self,
@@ -266,6 +299,23 @@ class SamplingModule(L.LightningModule):
             indices, seed=seed, label=label, where=where, no_condition=no_condition, **look
         )
         return torch.cat([flux for _, flux in chunks])
+
+
+def _shared(
+    renderers: Mapping[str | None, Renderer],
+    labels: Sequence[str | None],
+    indices: Sequence[int],
+    condition: Tensor,
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Chunks of samples, each of them drawn by its label's renderer in its own row."""
+    for places in by_chunk(indices).values():
+        images: dict[int, Tensor] = {}
+        for label in dict.fromkeys(labels[place] for place in places):
+            mine = [place for place in places if labels[place] == label]
+            numbers = [indices[place] for place in mine]
+            ((_, drawn),) = renderers[label].stream(numbers, condition[mine])
+            images |= dict(zip(mine, drawn, strict=True))
+        yield [indices[place] for place in places], torch.stack([images[p] for p in places])
 
 
 def ends_in_psf(generator: nn.Module) -> bool:

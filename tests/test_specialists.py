@@ -1,0 +1,162 @@
+"""Each class is drawn from its own best snapshot where a run or an exported folder is named."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import galgen
+from galgen import checkpoint
+from galgen.errors import CheckpointError, ConfigError
+from galgen.models.sampling import Look
+from galgen.specialists import told
+from tiny import classes_folder, run
+
+CLASSES = ("edge", "middle", "round")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three classes; `middle` has no snapshot of its own, that of `edge` is old."""
+    folder = tmp_path_factory.mktemp("trained")
+    counts = {"edge": 30, "middle": 8, "round": 40}
+    source = classes_folder(folder / "blobs", counts)
+    changes = {"data__source": str(source), "data__count": None, "train__images": 128}
+    changes |= {"train__metric_images": 32, "train__metric_samples": 24}
+    made = run(folder / "runs", **changes, train__best_per_class=True).run
+    short = run(folder / "short", **changes, train__best_per_class=True, train__minutes=1e-9).run
+    _relabel(short / "checkpoints" / "last.ckpt", made / "checkpoints" / "best-edge.ckpt", "edge")
+    _relabel(made / "checkpoints" / "last.ckpt", made / "checkpoints" / "best-round.ckpt", "round")
+    _relabel(made / "checkpoints" / "last.ckpt", made / "checkpoints" / "best.ckpt", None)
+    return made
+
+
+def _relabel(source: Path, path: Path, name: str | None) -> None:
+    content = torch.load(source, weights_only=True)
+    if name is not None:
+        content["galgen"]["best_of"] = name
+    if path.name == "best.ckpt":
+        for tensor in content["ema"].values():
+            tensor *= 1.1
+    torch.save(content, path)
+
+
+def alone(run: Path, label: str, n: int = 70, **more: object) -> Tensor:
+    """What a class's snapshot file gives by itself."""
+    file = run / "checkpoints" / (f"best-{label}.ckpt" if label != "middle" else "best.ckpt")
+    return checkpoint.load(file).sample(n, label=label, **more)  # type: ignore[arg-type]
+
+
+def test_each_class_is_its_own_snapshot_bit_for_bit(trained: Path) -> None:
+    model = galgen.load(trained)
+    assert list(model.specialists) == ["edge", "round"]
+    assert {name: one.images for name, one in model.specialists.items()} == {
+        "edge": 8,
+        "round": 128,
+    }
+    parts = {name: alone(trained, name, seed=5) for name in CLASSES}
+    assert not torch.equal(parts["edge"], checkpoint.load(
+        trained / "checkpoints" / "best.ckpt").sample(70, seed=5, label="edge"))  # fmt: skip
+    for name in CLASSES:
+        assert torch.equal(model.sample(70, seed=5, label=name), parts[name])
+        assert torch.equal(model.sample(3, seed=5, start=40, label=name), parts[name][40:43])
+    # The training set's mix: class by class the same galaxies again, whatever is drawn beside them.
+    mix = model.sample(70, seed=5)
+    rows = model.module.sample_conditions(range(70), 5)
+    assert rows is not None
+    classes = rows.argmax(1).tolist()
+    assert set(classes) == {0, 1, 2}
+    for index, number in enumerate(classes):
+        assert torch.equal(mix[index], parts[CLASSES[number]][index])
+    assert torch.equal(model.sample(9, seed=5, start=33), mix[33:42])
+    order = [69, 3, 35, 4]
+    drawn = {
+        index: galaxy
+        for members, flux in model.sample_chunks(order, seed=5)
+        for index, galaxy in zip(members, flux, strict=True)
+    }
+    assert all(torch.equal(drawn[index], mix[index]) for index in order)
+
+
+def test_a_checkpoint_file_is_that_file_alone(trained: Path) -> None:
+    for name in ("best", "best-edge", "last"):
+        model = checkpoint.load(trained / "checkpoints" / f"{name}.ckpt")
+        assert not model.specialists
+        assert not model.module.specialists
+        assert told(model) == []
+
+
+def test_the_newest_run_has_its_specialists(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained.parent.parent)
+    assert list(checkpoint.load().specialists) == ["edge", "round"]
+
+
+def test_what_is_told_and_which_snapshot_made_a_galaxy(trained: Path) -> None:
+    model = checkpoint.load(trained)
+    assert told(model) == [
+        "snapshots: edge from best-edge.ckpt at 8 images, round from best-round.ckpt at 128 "
+        "images, middle from best.ckpt"
+    ]
+    edge = trained / "checkpoints" / "best-edge.ckpt"
+    assert model.made_by("edge") == {"checkpoint": checkpoint.digest(edge), "images": 8}
+    own = {"checkpoint": model.digest, "images": 128}
+    assert model.made_by("middle") == model.made_by(None) == own
+
+
+def test_looks_hold_for_specialists(trained: Path) -> None:
+    model = checkpoint.load(trained)
+    flat = model.sample(4, seed=2, label="edge", noise=False)
+    assert torch.equal(flat, alone(trained, "edge", 4, seed=2, noise=False))
+    assert not torch.equal(flat, model.sample(4, seed=2, label="edge"))
+    with pytest.raises(ConfigError, match="--psf"):
+        model.sample_chunks([0], psf="none")
+    renderer = model.module.renderer(2, Look(truncation=0.5), "edge")
+    assert renderer.generator is model.specialists["edge"].network
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_exported_folders_carry_them(trained: Path, tmp_path: Path, half: bool) -> None:
+    model = checkpoint.load(trained)
+    folder = checkpoint.export(model, tmp_path / "exported", half=half)
+    assert {path.name for path in folder.iterdir()} == {
+        "card.json", "model.safetensors", "best-edge.safetensors", "best-round.safetensors",
+    }  # fmt: skip
+    again = checkpoint.load(folder)
+    assert again.specialists["edge"].images == 8
+    assert again.made_by("edge")["checkpoint"] == checkpoint.digest(
+        folder / "best-edge.safetensors"
+    )
+    a, b = (m.sample(40, seed=3) for m in (model, again))
+    if half:
+        assert (a - b).abs().max() < 0.05 * a.abs().max()
+    else:
+        assert torch.equal(a, b)
+    twice = checkpoint.load(checkpoint.export(again, tmp_path / "twice", half=half))
+    assert torch.equal(twice.sample(40, seed=3), b)
+    (folder / "best-edge.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="no snapshot of edge"):
+        checkpoint.load(folder)
+
+
+def test_a_snapshot_of_something_else_is_refused(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    folder = copy / "checkpoints"
+    shutil.copy(folder / "last.ckpt", folder / "best-edge.ckpt")
+    with pytest.raises(CheckpointError, match=r"best-edge\.ckpt is not the snapshot of edge"):
+        checkpoint.load(copy)
+    (folder / "best-edge.ckpt").write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match=r"best-edge\.ckpt is"):
+        checkpoint.load(copy)
+    assert checkpoint.load(folder / "best.ckpt").images == 128
+
+
+def test_an_unconditional_run_has_none(tmp_path: Path) -> None:
+    outcome = run(tmp_path)
+    model = checkpoint.load(outcome.run)
+    assert not model.specialists
+    assert told(model) == []
