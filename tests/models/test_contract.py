@@ -30,7 +30,7 @@ def r3gan(size: int) -> dict[str, Any]:
 
 
 def radio(size: int) -> dict[str, Any]:
-    return {"latent": 8, "width": 8, "critic_width": 8, "clamp": False}
+    return {"latent": 8, "width": 16, "critic_width": 16, "clamp": False}
 
 
 def course(size: int) -> dict[str, Any]:
@@ -80,7 +80,7 @@ CASES = [
         overfit=(1600, 0.55),
         recipe={"lr": 0.02, "gamma_decay": 0.1, "beta2_start": 0.9},
     ),
-    Case("radiogan", radio, sizes=(16, 48, 128), recipe={"lr": 0.01}),
+    Case("radiogan", radio, sizes=(16, 48, 128), overfit=(4800, 0.55)),
 ]
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
+from galgen.models.radiogan.norm import MapNorm
 from galgen.nn.condition import Given
 from galgen.nn.convolution import Conv2d
 from galgen.nn.layers import LEAK
@@ -21,19 +22,6 @@ from galgen.nn.units import Layer
 def halve(features_in: int, features: int) -> Conv2d:
     """Half the side length."""
     return Conv2d(features_in, features, 4, stride=2, padding=1, bias=False)
-
-
-class MapNorm(nn.LayerNorm):
-    """Layer norm (Ba et al. 2016, arXiv:1607.06450) of each feature map by itself, with one weight
-    and one offset for each pixel, which all maps share.
-    """
-
-    def __init__(self, side: int) -> None:
-        super().__init__([side, side])
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, side, side) to the same shape, in float32."""
-        return super().forward(input.float())
 
 
 class Planes(nn.Module):
@@ -62,8 +50,11 @@ class Planes(nn.Module):
         """Rows (N, width) to their share of the maps (N, features_out, side, side)."""
         planes = condition.float()[:, :, None, None].expand(-1, -1, self.SIDE, self.SIDE)
         share = self.second(F.leaky_relu(self.first(planes), LEAK))
-        place = [0] + [1] * (side - 2) + [2]
-        return share[:, :, place][:, :, :, place]
+        for axis in (2, 3):
+            first, middle, last = share.split(1, dim=axis)
+            shape = [side - 2 if place == axis else -1 for place in range(4)]
+            share = torch.cat([first, middle.expand(shape), last], dim=axis)
+        return share
 
     @torch.no_grad()
     def silence(self) -> None:
