@@ -15,10 +15,11 @@ from typer.testing import CliRunner, Result
 
 from galgen import checkpoint
 from galgen_cli.main import app
-from tiny import run
+from tiny import KINDS, OPTIONS, classes_folder, run
 
 RUN = "runs/00001-dcgan-sersic-16px"
 STYLED = "styled/00001-stylegan2-sersic-16px"
+ASKED = "asked/00001-dcgan-blobs-16px"
 
 
 def galgen(*arguments: str) -> Result:
@@ -27,11 +28,17 @@ def galgen(*arguments: str) -> Result:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one run in it, and beside it one of a pair with styles that ends in a PSF."""
+    """A folder with one run in it, and beside it one of a pair with styles that ends in a PSF and
+    one with classes, numbers and codes.
+    """
     folder = tmp_path_factory.mktemp("place")
     run(folder / "runs", recipe__lr=0.01)
     options = {"latent": 8, "width": 4, "max_width": 8, "psf": "auto"}
     run(folder / "styled", model__name="stylegan2", model__options=options, train__images=16)
+    settings = {f"data__{name}": value for name, value in KINDS["both"].items()}
+    settings |= {"data__source": str(classes_folder(folder / "blobs")), "data__count": None}
+    settings |= {"recipe__lr": 0.01, "recipe__label_dropout": 0.1, "train__images": 32}
+    run(folder / "asked", model__options={**OPTIONS, "codes": 2}, **settings)
     return folder
 
 
@@ -105,6 +112,51 @@ def test_looks() -> None:
         assert result.exit_code == 0, result.output
         want = source.sample(2, **look)[1].numpy()
         assert np.array_equal(fits.getdata(f"{name}/galaxy_000001.fits"), want)
+
+
+def test_conditions() -> None:
+    source = checkpoint.load(ASKED)
+    asked = {
+        "where": (["--where", "width=1.8..2.2, height=2"], {"where": "width=1.8..2.2, height=2"}),
+        "class": (["--label", "edge"], {"label": "edge"}),
+        "both": (["--label", "edge", "--where", "width=2"],
+                 {"label": "edge", "where": {"width": 2}}),
+        "nothing": (["--no-condition"], {"no_condition": True}),
+        "set": (["--set", "sample.where='width=2'"], {"where": "width=2"}),
+        "nested": (["--set", "sample.where={width: [1.8, 2.2], height: 2}"],
+                   {"where": "width=1.8..2.2, height=2"}),
+    }  # fmt: skip
+    for name, (arguments, conditions) in asked.items():
+        result = galgen("sample", ASKED, "-n", "2", "--cube", *arguments, "--out", name)
+        assert result.exit_code == 0, result.output
+        want = source.sample(2, **conditions)[1].numpy()
+        assert np.array_equal(fits.getdata(f"{name}/galaxy_000001.fits"), want)
+    header = fits.getheader("both/galaxy_000001.fits")
+    assert (header["LABEL"], header["COND2"], header["CVAL2"]) == ("edge", "width", 2.0)
+    mixed = galgen("sample", ASKED, "--interpolate", "0,1", "--frames", "2", "--where", "width=2")
+    assert mixed.exit_code == 0, mixed.output
+
+
+def test_sweeps() -> None:
+    plan = galgen("sample", ASKED, "--sweep", "width=1.8..2.2", "--dry-run", "--json")
+    assert plan.exit_code == 0, plan.output
+    assert (json.loads(plan.stdout)["n"], json.loads(plan.stdout)["frames"]) == (4, 8)
+    assert "would vary width of 4 galaxies of seed 0 in 8 steps" in plan.stderr
+    assert not Path("samples-00001").exists()
+    options = ["-n", "2", "--start", "3", "--frames", "3", "--label", "round", "--fits"]
+    result = galgen("sample", ASKED, "--sweep", "width=1.8..2.2", *options)
+    assert result.exit_code == 0, result.output
+    assert "picture: samples-00001/sweep.png (width: 1.8, 2, 2.2)" in result.output
+    assert "wrote 6 galaxies to samples-00001 (sweep_000003_00.fits, ...)" in result.output
+    header = fits.getheader("samples-00001/sweep_000004_02.fits")
+    cards = ("SAMPLE", "LABEL", "SWEEP", "SWEEPVAL", "COND2", "CVAL2")
+    assert [header[card] for card in cards] == [4, "round", "width", 2.2, "width", 2.2]
+    for what, values in (("label", ["edge", "round"]), ("code2", [-2.0, 2.0]), ("height", None)):
+        arguments = ["--sweep", what, "-n", "2", *(["--frames", "2"] * (what != "label"))]
+        told = json.loads(galgen("sample", ASKED, *arguments, "--json").stdout)
+        assert Path(told["picture"]).is_file()
+        assert (told["sweep"], told["count"], told["files"]) == (what, 4, [])
+        assert values is None or told["values"] == values
 
 
 def test_a_table_of_mixed_styles() -> None:
@@ -187,8 +239,38 @@ def test_a_film() -> None:
         ([STYLED, "--mix", "1,2", "-n", "4"], "--mix names its galaxies: leave -n out"),
         (["--interpolate", "1,2", "--start", "4"], "leave --start out"),
         (["--mix", "1,2", "--interpolate", "1,2"], "--mix and --interpolate are two things"),
+        (["--interpolate", "1,2", "--sweep", "label"], "--interpolate and --sweep are two things"),
+        (
+            ["--mix", "1", "--interpolate", "1,2", "--sweep", "label"],
+            "--mix and --interpolate and --sweep are three things",
+        ),
+        (["--where", "mag_r=18"], "--where mag_r: this model was trained without numbers"),
+        (["--no-condition"], "--no-condition: this model was trained without conditions"),
+        (["--sweep", "mag_r"], "trained without classes, numbers and codes"),
+        ([ASKED, "--label", "ring"], "--label ring is not a class of this model: choose one of e"),
+        ([ASKED, "--where", "width=30"], "--where width=30: the model was trained on width from"),
+        ([ASKED, "--where", "width=30", "--dry-run"], "--where width=30: the model was trained"),
+        ([ASKED, "--where", "widht=2"], "--where widht: did you mean width?"),
+        ([ASKED, "--where", "width=2.2..1.8"], "the range ends before it begins"),
+        ([ASKED, "--where", "width"], "--where width: give numbers or ranges by name"),
+        ([ASKED, "--where", ""], "--where : give numbers or ranges by name"),
+        ([ASKED, "--set", "sample.where=7"], "--where"),
+        ([ASKED, "--where", "width=wide"], "--where width=wide: give a number or a range"),
+        ([ASKED, "--no-condition", "--where", "width=2"], "leave --where out"),
+        ([ASKED, "--interpolate", "1,2", "--where", "width=9"], "--where width=9: the model was"),
+        ([ASKED, "--sweep", "mag_r"], "--sweep mag_r: this model can vary height, width, label, c"),
+        ([ASKED, "--sweep", "code3"], "did you mean code"),
+        ([ASKED, "--sweep", "width=2..99"], "--sweep width=2..99: the model was trained on"),
+        ([ASKED, "--sweep", "width=2..99", "--dry-run"], "--sweep width=2..99: the model was"),
+        ([ASKED, "--sweep", "width", "--where", "width=2"], "leave one out"),
+        ([ASKED, "--sweep", "width", "--where", "width=2", "--dry-run"], "leave one out"),
+        ([ASKED, "--sweep", "label", "--label", "edge"], "--sweep label varies what --label hold"),
+        ([ASKED, "--sweep", "label", "-n", "0"], "-n 0: ask for at least one galaxy"),
+        ([ASKED, "--sweep", "width", "--frames", "1"], "--frames 1: a sweep has at least 2"),
+        ([ASKED, "--sweep", "label", "--mix-layer", "2"], "--mix-layer belongs to --mix"),
+        ([ASKED, "--sweep", "label", "--out", "runs", "--dry-run"], "runs holds files already"),
         (["--mix-layer", "2"], "--mix-layer belongs to --mix"),
-        (["--frames", "2"], "--frames belongs to --interpolate"),
+        (["--frames", "2"], "--frames belongs to --interpolate and --sweep"),
         (["--interpolate", "1,2", "--frames", "1"], "--frames 1"),
         (["--interpolate", "1"], "--interpolate 1: give two or more"),
         (["-n", "0", "--dry-run"], "-n 0: ask for at least one galaxy"),
