@@ -209,7 +209,9 @@ class PairContract:
         "kind", [k if k == "both" else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
     )
     def test_two_processes_equal_one(self, case: Case, kind: str, tmp_path: Path) -> None:
-        recipe = {"lr": 0.3, "r1": 0.2, "r2": 0.2, "gp": 0.5, "penalty_every": 2}
+        # Numbers of order 1 enter by large weights, which a larger rate would blow up.
+        lr = 0.06 if kind in ("numbers", "both") else 0.3
+        recipe = {"lr": lr, "r1": 0.2, "r2": 0.2, "gp": 0.5, "penalty_every": 2}
         job = {
             "pair": case.pair,
             "source": str(classes_folder(tmp_path / "blobs")),
