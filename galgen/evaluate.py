@@ -108,6 +108,7 @@ def evaluate(
     OutputError
         If `out` cannot be written.
     """
+    from galgen import specialists
     from galgen.metrics.comparison import judge
     from galgen.metrics.matching import match
     from galgen.report.build import build
@@ -129,13 +130,15 @@ def evaluate(
     if model is not None:
         flux = _samples(model, n, seed, progress)
         facts = {"source": str(model.path), "name": model.name, "digest": model.digest,
-                 "images": model.images}  # fmt: skip
+                 "images": model.images, **specialists.facts(model)}  # fmt: skip
     else:
         assert generated is not None
         rows = _some(len(generated), n, seed)
         flux, redshift = _read(generated, rows), _redshift(generated, rows)
         facts = {"source": str(source), "name": generated.name}
     sets, notes = _comparison(matched, flux, redshift, cutouts, model, seed)
+    if model is not None:
+        notes = [*specialists.told(model), *notes]
     judged = judge(sets, seed=seed, progress=progress)
     result = {
         "metrics": judged.scores,

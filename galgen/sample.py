@@ -147,7 +147,8 @@ def sample(
     done = 0
     for members, flux in _pieces(chunks, batch):
         for index, galaxy in zip(members, flux, strict=True):
-            facts = {"index": index, **condition_facts(told[index - start])}
+            asked = told[index - start]
+            facts = {"index": index, **condition_facts(asked), **model.made_by(asked.label)}
             writer.write(folder / file_stem(index), galaxy, **facts)
             if index - start in shown:
                 kept[index - start] = galaxy
@@ -158,6 +159,7 @@ def sample(
         "file": [f"{name}.{kinds[0]}" for name in names],
         "sample": np.asarray(indices, dtype=np.int64),
         **condition_columns(conditions, told),
+        **maker_columns(model, [asked.label for asked in told]),
     }
     catalogue = writer.catalogue(folder, columns)
     picture = overview.draw(kept, model.spec, model.stretch, folder / "overview.png")
@@ -180,6 +182,14 @@ def condition_columns(conditions: Conditions, told: Iterable[Asked]) -> dict[str
         values = [asked.numbers.get(name, np.nan) for asked in told]
         columns[f"{name}_requested"] = np.array(values, dtype=np.float64)
     return columns
+
+
+def maker_columns(model: TrainedModel, labels: Iterable[str | None]) -> dict[str, Any]:
+    """Columns ``checkpoint`` and ``images``, for a model with several snapshots."""
+    if not model.specialists:
+        return {}
+    makers = [model.made_by(label) for label in labels]
+    return {name: [maker[name] for maker in makers] for name in ("checkpoint", "images")}
 
 
 def enough_galaxies(n: int) -> int:

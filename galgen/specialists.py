@@ -114,15 +114,39 @@ def export(model: TrainedModel, folder: Path, half: bool) -> dict[str, Any]:
     return {ENTRY: card} if card else {}
 
 
-def told(model: TrainedModel) -> list[str]:
-    """A sentence on what the galaxies of each class come from, where that differs."""
+def told(model: TrainedModel, label: str | None = None, *, together: bool = False) -> list[str]:
+    """A sentence on which snapshot draws what, for a model with several.
+
+    Parameters
+    ----------
+    label
+        The class that is asked for; None for all.
+    together
+        Whether one network has to draw all galaxies, as a way between classes needs.
+    """
     if not model.specialists:
         return []
+    if together and label is None:
+        return [
+            f"snapshots: all from {model.path.name}, because what lies between classes is of one "
+            "network; --label takes that of a class"
+        ]
+    asked = model.classes if label is None else (label,)
     parts = [
         f"{name} from {one.path.name} at {one.images:,} images"
         for name, one in model.specialists.items()
+        if name in asked
     ]
-    others = [name for name in model.classes if name not in model.specialists]
+    others = [name for name in asked if name not in model.specialists]
     if others:
         parts.append(f"{', '.join(others)} from {model.path.name}")
     return [f"snapshots: {', '.join(parts)}"]
+
+
+def facts(model: TrainedModel) -> dict[str, Any]:
+    """File, digest and images of each class's snapshot, for results; empty without any."""
+    found = {
+        name: {"file": one.path.name, "digest": one.digest, "images": one.images}
+        for name, one in model.specialists.items()
+    }
+    return {"snapshots": found} if found else {}

@@ -26,6 +26,7 @@ from galgen.sample import (
     condition_columns,
     condition_facts,
     known_formats,
+    maker_columns,
     open_folder,
 )
 from galgen.training.machine import find_accelerator
@@ -218,7 +219,8 @@ class Stage:
         model.to(device or find_accelerator())
         self.conditions([0])
         self.writer = Writer(model, seed, kinds, cube, look)
-        self.renderer = model.module.renderer(seed, look)
+        # A way or a table between classes is of one network, that of all classes.
+        self.renderer = model.module.renderer(seed, look, request.label)
 
     def conditions(self, numbers: Sequence[int]) -> Tensor | None:
         """Rows (n, width) of conditions of samples, None for a model without any."""
@@ -244,12 +246,14 @@ class Stage:
         kinds = self.writer.kinds
         if not kinds:
             return ()
+        maker = self.model.made_by(self.request.label)
         for name, galaxy, fact, asked in zip(names, flux, facts, told, strict=True):
-            self.writer.write(folder / name, galaxy, **fact, **condition_facts(asked))
+            self.writer.write(folder / name, galaxy, **fact, **condition_facts(asked), **maker)
         columns: dict[str, Any] = {
             "sample" if key == "index" else key: [fact[key] for fact in facts] for key in facts[0]
         }
         columns |= condition_columns(self.model.module.conditions, told)
+        columns |= maker_columns(self.model, [self.request.label] * len(names))
         files = tuple(f"{name}.{kinds[0]}" for name in names)
         self.writer.catalogue(folder, {"file": list(files), **columns})
         return files

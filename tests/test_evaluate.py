@@ -81,6 +81,7 @@ class Model:
     name: str = "dcgan"
     digest: str = "0" * 64
     images: int = 1234
+    specialists: dict[str, Any] = field(default_factory=dict)
 
     @property
     def stretch(self) -> Stretch:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from astropy.io import fits
+from astropy.table import Table
 from torch import Tensor
+from typer.testing import CliRunner
 
 import galgen
 from galgen import checkpoint
 from galgen.errors import CheckpointError, ConfigError
+from galgen.film import interpolate
 from galgen.models.sampling import Look
+from galgen.sample import sample
 from galgen.specialists import told
+from galgen_cli.main import app
 from tiny import classes_folder, run
 
 CLASSES = ("edge", "middle", "round")
@@ -160,3 +168,57 @@ def test_an_unconditional_run_has_none(tmp_path: Path) -> None:
     model = checkpoint.load(outcome.run)
     assert not model.specialists
     assert told(model) == []
+
+
+def test_files_and_catalogue_say_which_snapshot_made_a_galaxy(
+    trained: Path, tmp_path: Path
+) -> None:
+    model = checkpoint.load(trained)
+    written = sample(trained, 12, seed=4, formats=["fits"], out=tmp_path / "mix")
+    table = Table.read(written.catalogue)
+    assert set(table["label"]) == set(CLASSES)
+    digests = {"edge": "best-edge.ckpt", "middle": "best.ckpt", "round": "best-round.ckpt"}
+    for row in table:
+        header = fits.getheader(written.folder / row["file"])
+        digest = checkpoint.digest(trained / "checkpoints" / digests[row["label"]])
+        assert header["CKPTHASH"] == row["checkpoint"] == digest
+        assert header["NIMAGES"] == row["images"] == (8 if row["label"] == "edge" else 128)
+    plain = sample(trained / "checkpoints/last.ckpt", 2, formats=["fits"], out=tmp_path / "file")
+    assert "checkpoint" not in Table.read(plain.catalogue).columns
+    film = interpolate(
+        model, [1, 2], 2, seed=4, label="edge", formats=["fits"], out=tmp_path / "film"
+    )
+    first = fits.open(film.folder / film.files[0])
+    assert first[0].header["NIMAGES"] == 8
+    pixels = np.stack([hdu.data for hdu in first if hdu.data is not None])
+    assert np.array_equal(pixels, model.sample(1, seed=4, start=1, label="edge")[0].numpy())
+    between = interpolate(model, [1, 2], 2, seed=4, formats=["fits"], out=tmp_path / "between")
+    assert fits.getheader(between.folder / between.files[0])["NIMAGES"] == 128
+
+
+def test_the_command_line_says_so(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = {
+        ("sample", str(trained), "-n", "2"): (
+            "snapshots: edge from best-edge.ckpt at 8 images, round from best-round.ckpt at 128 "
+            "images, middle from best.ckpt"
+        ),
+        ("sample", str(trained), "-n", "2", "--label", "edge"): (
+            "snapshots: edge from best-edge.ckpt at 8 images"
+        ),
+        ("sample", str(trained), "--interpolate", "1,2", "--dry-run"): (
+            "snapshots: all from best.ckpt, because what lies between classes"
+        ),
+        ("evaluate", str(trained), "-n", "20"): "snapshots: edge from best-edge.ckpt at 8 images",
+    }
+    for arguments, line in lines.items():
+        result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        assert line in " ".join(result.output.split()), result.output
+    file = str(trained / "checkpoints" / "best.ckpt")
+    result = CliRunner().invoke(app, ["sample", file, "-n", "2"])
+    assert "snapshots" not in result.output
+    found = json.loads((trained / "evaluation.json").read_text())
+    assert found["generated"]["snapshots"]["edge"]["images"] == 8

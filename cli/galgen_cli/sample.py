@@ -144,6 +144,7 @@ def sample(
     with talk.errors():
         from galgen import checkpoint
         from galgen.config import RunConfig
+        from galgen.specialists import told
 
         formats = [name for name, on in (("fits", fits or cube), ("png", png), ("jpg", jpg)) if on]
         run = RunConfig.build(
@@ -176,6 +177,9 @@ def sample(
             f"model: {model.path} ({model.name}, {spec.size} px, {', '.join(spec.bands)}, "
             f"{model.images:,} images)"
         )
+        one = any((run.sample.mix, run.sample.interpolate, run.sample.sweep))
+        for line in told(model, run.sample.label, together=one):
+            talk.say(line)
         if model.side < spec.size:
             talk.say(
                 f"it has grown to {model.side} px so far: pictures are enlarged to {spec.size} px"
