@@ -268,13 +268,19 @@ def _companions(
         key = wanted.tobytes()
         if key not in near:
             apart = (((table[:, 1:][:, places] - wanted) / std[places]) ** 2).sum(axis=1)
-            near[key] = np.argsort(apart, kind="stable")
-            near[key] = near[key][:NEIGHBOURS] if places else near[key]
+            near[key] = _nearest(apart, NEIGHBOURS if places else len(apart))
         galaxy = table[near[key][int(chance[0] * len(near[key]))]]
         labels[place] = galaxy[0] if label is None else label
         values[place] = galaxy[1:]
         values[place, places] = wanted
     return labels, values
+
+
+def _nearest(apart: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Places of the smallest, in order; those of equal ones as they come."""
+    count = min(count, len(apart))
+    found = np.flatnonzero(apart <= np.partition(apart, count - 1)[count - 1])
+    return found[np.argsort(apart[found], kind="stable")][:count]
 
 
 @dataclass(frozen=True)
