@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
+from galgen.conditions import Conditions
 from galgen.config import RunConfig
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.base import AdversarialModule
-from galgen.nn.condition import ENTRANCE, GUESS, PROJECTION, Embedding
+from galgen.nn.condition import ENTRANCE, GUESS, PROJECTION, Branch, Embedding
 from galgen.nn.psf import Psf
 from galgen.sections import FinetuneConfig
 from galgen.training.freezing import select
@@ -143,12 +144,13 @@ def _fitted(
     old, new = getattr(source.module, which), getattr(model, which)
     fresh = new.state_dict()
     rows = band_rows(source.spec.bands, model.spec.bands)
+    paths = conditioned(source, model, which, state)
     state = {name: value for name, value in state.items() if name in fresh}
     for name, axis in new.band_parameters():
         if name in state and rows != list(range(state[name].shape[axis])):
             state[name] = _pick(state[name], axis, rows) * _gain(old, new, name, axis)
     anew = [name for name in fresh if name not in state]
-    state |= conditioned(source, model, which)
+    state |= paths
     for name, value in fresh.items():
         if name not in state or isinstance(new.get_submodule(_owner(name)), Psf):
             state[name] = value
@@ -168,8 +170,10 @@ def of_conditions(name: str) -> bool:
 
 
 @torch.no_grad()
-def conditioned(source: TrainedModel, model: AdversarialModule, which: str) -> dict[str, Tensor]:
-    """State of a network's embeddings of conditions, from those of the checkpoint.
+def conditioned(
+    source: TrainedModel, model: AdversarialModule, which: str, weights: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """State of what conditions pass in a network, from `weights` of the checkpoint's.
 
     A class keeps its vector by name, and a new one takes the mean of the old classes. Numbers are
     taken over if they are the same ones. What the checkpoint was not conditional on adds nothing at
@@ -179,12 +183,22 @@ def conditioned(source: TrainedModel, model: AdversarialModule, which: str) -> d
     before, now = source.module.conditions, model.conditions
     state: dict[str, Tensor] = {}
     for place, module in new.items():
-        if not isinstance(module, Embedding):
+        if not isinstance(module, Embedding | Branch):
             continue
         mine = copy.deepcopy(module)
         mine.silence()
-        theirs = old.get(place)
-        if isinstance(theirs, Embedding) and theirs.features == mine.features:
+        theirs = copy.deepcopy(old.get(place))
+        if isinstance(theirs, Embedding | Branch):
+            theirs.load_state_dict(
+                {name: weights[f"{place}.{name}"] for name in theirs.state_dict()}
+            )
+        if isinstance(mine, Branch):
+            fitted = _branched(theirs, before, now) if isinstance(theirs, Branch) else {}
+            if {n: v.shape for n, v in fitted.items()} == {
+                n: v.shape for n, v in mine.state_dict().items()
+            }:
+                mine.load_state_dict(fitted)
+        elif isinstance(theirs, Embedding) and theirs.features == mine.features:
             if before.classes and now.classes:
                 rows = band_rows(before.classes, now.classes)
                 mine.classes.copy_(_pick(theirs.classes, 0, rows))
@@ -193,6 +207,27 @@ def conditioned(source: TrainedModel, model: AdversarialModule, which: str) -> d
                     getattr(mine, part).copy_(getattr(theirs, part))
                 mine.hidden.load_state_dict(theirs.hidden.state_dict())
         state |= {f"{place}.{name}": value for name, value in mine.state_dict().items()}
+    return state
+
+
+def _branched(branch: Branch, before: Conditions, now: Conditions) -> dict[str, Tensor]:
+    """State of a branch for other conditions; what is new counts for nothing at first, but for a
+    new class, which takes the mean of the old ones.
+    """
+    name, axis = branch.first
+    state = dict(branch.state_dict())
+    weight, known = state[name], len(before.classes)
+    gone = torch.zeros_like(weight.narrow(axis, 0, 1))
+    parts = [gone] * now.width
+    if known and now.classes:
+        rows = band_rows(before.classes, now.classes)
+        old = weight.narrow(axis, 0, known)
+        parts[: len(rows)] = _pick(old, axis, rows).split(1, dim=axis)
+    if before.numbers and before.names == now.names:
+        parts[len(now.classes) :] = weight.narrow(axis, known, weight.shape[axis] - known).split(
+            1, dim=axis
+        )
+    state[name] = torch.cat(parts, dim=axis)
     return state
 
 
@@ -212,9 +247,9 @@ def _gain(old: nn.Module, new: nn.Module, name: str, axis: int) -> float:
 
     Layers of equal learning rate scale their weights by the number of inputs when they use them.
     """
-    if axis == 0:
-        return 1.0
     layers = [network.get_submodule(_owner(name)) for network in (old, new)]
+    if axis == 0 or isinstance(layers[0], nn.ConvTranspose2d):
+        return 1.0
     bands = [layer.get_parameter("weight").shape[axis] for layer in layers]
     scales = [float(getattr(layer, "scale", 1.0)) for layer in layers]
     return bands[0] / bands[1] * scales[0] / scales[1]

@@ -129,6 +129,22 @@ class Embedding(nn.Module):
                 getattr(self, name).zero_()
 
 
+class Branch(nn.Module):
+    """Layers of their own that rows of conditions (N, width) pass, in pairs that do not embed them.
+
+    Attributes
+    ----------
+    first
+        Name of the parameter that the rows meet, and its axis of their entries.
+    """
+
+    first: tuple[str, int]
+
+    def silence(self) -> None:
+        """Make it zero, whatever the conditions, in a way that training can leave again."""
+        raise NotImplementedError
+
+
 class Entrance(nn.Module):
     """Where conditions and a discrete code join the latent z: vectors that are added to it.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,14 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from galgen import RadioGAN
+from galgen import CutoutDataModule, RadioGAN, checkpoint
 from galgen.errors import ConfigError
+from galgen.finetune import prepare as prepare_tuning
 from galgen.models.radiogan.critic import Critic, DenseCritic
 from galgen.models.radiogan.generator import Generator, level_widths
 from galgen.models.radiogan.norm import MapNorm
 from galgen.models.registry import find
 from galgen.nn.condition import ConditionSettings, Given
-from galgen.train import prepare
+from galgen.train import make_model, prepare
+from galgen.transfer import transfer
+from tiny import classes_folder, run
 
 CLAMPED = {"clamp": True, "grain": False}
 
@@ -60,9 +65,9 @@ def published_score(c: Critic, x: Tensor, labels: Tensor) -> Tensor:
     own, size = c.meeting.projection, x.shape[-1]
     planes = labels[:, :, None, None].expand(-1, -1, size, size)
     x = F.leaky_relu(F.conv2d(x, c.meeting.image.weight, stride=2, padding=1), 0.2)
-    y = F.leaky_relu(F.conv2d(planes, own.first.weight, stride=2, padding=1), 0.2)
+    y = F.leaky_relu(F.conv2d(planes, own.planes.weight, stride=2, padding=1), 0.2)
     x = torch.cat([x, y], dim=1)
-    weights = [torch.cat([c.meeting.merge.weight, own.second.weight], dim=1)]
+    weights = [torch.cat([c.meeting.merge.weight, own.mixed.weight], dim=1)]
     weights += [stage.weight for stage in c.stages]
     for weight, by in zip(weights, c.norms, strict=True):
         x = F.conv2d(x, weight, stride=2, padding=1)
@@ -106,7 +111,7 @@ def test_its_widths_are_the_published_ones() -> None:
     assert [stage.weight.shape[1] for stage in g.stages] == [512, 256, 128, 64]
     assert g.to_bands.weight.shape == (64, 1, 4, 4)
     assert c.meeting.image.weight.shape == (32, 1, 4, 4)
-    assert c.meeting.projection.first.weight.shape == (32, 4, 4, 4)
+    assert c.meeting.projection.planes.weight.shape == (32, 4, 4, 4)
     assert [layer.weight.shape[0] for layer in (c.meeting.merge, *c.stages)] == [
         128,
         256,
@@ -121,7 +126,7 @@ def test_both_halves_of_the_critic_start_as_one_convolution_would() -> None:
     torch.manual_seed(0)
     meeting = Critic(64, 1, width=32, given=Given(classes=4)).meeting
     plain = nn.Conv2d(32, 64, 4, bias=False).weight
-    for half in (meeting.merge.weight, meeting.projection.second.weight):
+    for half in (meeting.merge.weight, meeting.projection.mixed.weight):
         assert half.std().item() == pytest.approx(plain.std().item(), rel=0.05)
         assert half.abs().max() <= plain.abs().max() * 1.001
 
@@ -248,3 +253,20 @@ def test_the_preset_is_the_published_recipe_and_can_be_set_otherwise() -> None:
     assert run.model.options["smear"] is True
     assert run.model.options["clamp"] is True
     assert find("radiogan").load() is RadioGAN
+
+
+def test_other_classes_keep_the_rows_they_had(tmp_path: Path) -> None:
+    folder = str(classes_folder(tmp_path / "blobs"))
+    options = {"latent": 8, "width": 4, "critic_width": 4, "clamp": False}
+    settings = {"model__name": "radiogan", "model__options": options, "recipe__critic_steps": 1}
+    first = checkpoint.load(run(tmp_path / "runs", data__source=folder, **settings).run)
+    config = prepare_tuning(first, folder, {"train.batch": 8})
+    model = make_model(config, CutoutDataModule(folder, size=16, batch=8))
+    model.conditions = dataclasses.replace(model.conditions, classes=("round", "spiral"))
+    transfer(first, model, config)
+    old, new = first.module.average.network.entrance, model.generator.entrance
+    before, after = (part.labels.maps.conv.weight for part in (old, new))
+    assert torch.equal(after, torch.stack([before[1], before.mean(dim=0)]))
+    assert torch.equal(old.labels.grow.weight, new.labels.grow.weight)
+    old, new = (m.critic.meeting.projection.planes.weight for m in (first.module, model))
+    assert torch.equal(new, torch.stack([old[:, 1], old.mean(dim=1)], dim=1))

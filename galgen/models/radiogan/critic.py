@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from galgen.errors import ConfigError
 from galgen.models.radiogan.norm import MapNorm
-from galgen.nn.condition import Given
+from galgen.nn.condition import Branch, Given
 from galgen.nn.convolution import Conv2d
 from galgen.nn.layers import LEAK
 from galgen.nn.pyramid import exact_levels
@@ -24,7 +24,7 @@ def halve(features_in: int, features: int) -> Conv2d:
     return Conv2d(features_in, features, 4, stride=2, padding=1, bias=False)
 
 
-class Planes(nn.Module):
+class Planes(Branch):
     """The condition's half of the first two layers: planes that are 1 everywhere for the class.
 
     The published critic concatenates what the first convolutions made of image and planes and
@@ -39,17 +39,18 @@ class Planes(nn.Module):
         Feature maps after the first and the second convolution.
     """
 
+    first = ("planes.weight", 1)
     #: Planes of this side have all that larger ones have: edges and a middle.
     SIDE = 12
 
     def __init__(self, width: int, features: int, features_out: int) -> None:
         super().__init__()
-        self.first, self.second = halve(width, features), halve(features, features_out)
+        self.planes, self.mixed = halve(width, features), halve(features, features_out)
 
     def forward(self, condition: Tensor, side: int) -> Tensor:
         """Rows (N, width) to their share of the maps (N, features_out, side, side)."""
         planes = condition.float()[:, :, None, None].expand(-1, -1, self.SIDE, self.SIDE)
-        share = self.second(F.leaky_relu(self.first(planes), LEAK))
+        share = self.mixed(F.leaky_relu(self.planes(planes), LEAK))
         for axis in (2, 3):
             first, middle, last = share.split(1, dim=axis)
             shape = [side - 2 if place == axis else -1 for place in range(4)]
@@ -59,7 +60,7 @@ class Planes(nn.Module):
     @torch.no_grad()
     def silence(self) -> None:
         """Make it zero, in a way that training can leave again."""
-        self.second.weight.zero_()
+        self.mixed.weight.zero_()
 
 
 class Meeting(nn.Module):
@@ -84,7 +85,7 @@ class Meeting(nn.Module):
         if self.projection is not None:
             with torch.no_grad():
                 # As the halves of one convolution of twice as many inputs start.
-                for half in (self.merge, self.projection.second):
+                for half in (self.merge, self.projection.mixed):
                     half.weight.mul_(math.sqrt(0.5))
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
-from galgen.nn.condition import Entrance, Given
+from galgen.nn.condition import Branch, Entrance, Given
 from galgen.nn.ending import End, EndSettings
 from galgen.nn.layers import upsample
 from galgen.nn.norm import BatchNorm
@@ -48,12 +48,14 @@ class Maps(nn.Module):
         return F.relu(self.norm(self.conv(vectors[:, :, None, None])))
 
 
-class Labels(nn.Module):
+class Labels(Branch):
     """The condition's half of the first two layers.
 
     The published generator concatenates the maps that latent and label made and convolves both at
     once. A convolution of two inputs is the sum of their own, and as such it can start at zero.
     """
+
+    first = ("maps.conv.weight", 0)
 
     def __init__(self, width: int, features: int, features_out: int, side: int) -> None:
         super().__init__()
