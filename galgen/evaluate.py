@@ -6,38 +6,21 @@ Writes ``evaluation.json`` and the self-contained ``report.html``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from galgen.data.source import canonical, left_out
 from galgen.errors import ConfigError, DataError
 from galgen.io.atomic import replacing
-from galgen.training.machine import find_accelerator
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from galgen.checkpoint import TrainedModel
-    from galgen.data.sets import CutoutSet
-    from galgen.metrics.comparison import Comparison
-    from galgen.metrics.matching import Match
 
 #: Called with what is being done, how many are done and how many there are.
 Progress = Callable[[str, int, int], None]
 
 JSON_NAME, HTML_NAME = "evaluation.json", "report.html"
-_BLOCK = 512
-#: A copy check needs so many galaxies that were not trained on.
-_FEWEST_HELD = 4
-#: What `open_set` takes from a run's configuration.
-READING = ("size", "crop", "bands", "labels", "group", "select", "redshift", "unit", "magzero",
-            "pixscale", "psf_fwhm", "count", "bad_fraction")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,6 +56,7 @@ def evaluate(
     size: int | None = None,
     bands: Sequence[str] | None = None,
     out: str | Path | None = None,
+    classifier: bool = True,
     progress: Progress | None = None,
     **reading: Any,
 ) -> Evaluation:
@@ -94,6 +78,9 @@ def evaluate(
     out
         Folder for ``evaluation.json`` and ``report.html``; by default the run's own, and
         ``./evaluation-00001`` (counted up) where there is none.
+    classifier
+        Where classes were asked for, train a classifier on the real galaxies, which takes about a
+        minute, and see whether it finds them.
     progress
         Called with (what, done, all).
     **reading
@@ -114,42 +101,51 @@ def evaluate(
     from galgen.report.build import build
     from galgen.report.html import render
     from galgen.report.verdict import verdict
+    from galgen.sides import (
+        compare,
+        config_of,
+        from_folder,
+        generated_set,
+        real_set,
+        sampled,
+        told,
+    )
 
     if n < 2:
         raise ConfigError(f"-n {n}: an evaluation needs at least two galaxies.")
     asked = {"crop": crop, "size": size, "bands": bands, **reading}
     asked = {name: value for name, value in asked.items() if value is not None}
     model = _model(source)
-    generated = None if model is not None else _generated_set(source, real, asked, seed)
+    generated = None if model is not None else generated_set(source, real, asked, seed)
     spec = model.spec if model is not None else generated.spec  # type: ignore[union-attr]
-    cutouts = _real_set(model, real, {"size": spec.size, **asked}, seed)
+    cutouts = real_set(model, real, {"size": spec.size, **asked}, seed)
     matched = match(spec, cutouts.spec)
     folder = _out_folder(out, model)
 
-    redshift = None
     if model is not None:
-        flux = _samples(model, n, seed, progress)
+        made = sampled(model, n, seed, _counting(n, progress))
         facts = {"source": str(model.path), "name": model.name, "digest": model.digest,
                  "images": model.images, **specialists.facts(model)}  # fmt: skip
     else:
         assert generated is not None
-        rows = _some(len(generated), n, seed)
-        flux, redshift = _read(generated, rows), _redshift(generated, rows)
+        made = from_folder(generated, n, seed)
         facts = {"source": str(source), "name": generated.name}
-    sets, notes = _comparison(matched, flux, redshift, cutouts, model, seed)
+    sets, notes = compare(made, matched, cutouts, model, seed)
     if model is not None:
         notes = [*specialists.told(model), *notes]
-    judged = judge(sets, seed=seed, progress=progress)
+    judged = judge(sets, seed=seed, classifier=classifier, progress=progress)
     result = {
         "metrics": judged.scores,
+        **({"classes": judged.classes} if judged.classes else {}),
+        **({"conditions": judged.conditions} if judged.conditions else {}),
         "generated": {**facts, "n": len(sets.fake)},
-        "real": {"source": str(real or _config(model).get("source")), "name": cutouts.name,
+        "real": {"source": str(real or config_of(model).get("source")), "name": cutouts.name,
                  "n": len(cutouts)},
         "size": sets.spec.size,
         "bands": list(sets.spec.bands),
         "seed": seed,
         "details": judged.details,
-        "notes": [*_told(cutouts), *_told(generated), *matched.notes, *notes, *judged.notes],
+        "notes": [*told(cutouts), *told(generated), *matched.notes, *notes, *judged.notes],
         "version": _version(),
     }  # fmt: skip
     sentences = verdict(result)
@@ -171,53 +167,7 @@ def _model(source: str | Path | None) -> TrainedModel | None:
     return checkpoint.load(path) if path.is_file() else None
 
 
-def _generated_set(
-    source: str | Path | None, real: str | Path | None, asked: dict[str, Any], seed: int
-) -> CutoutSet:
-    from galgen.data.sets import open_set
-
-    if real is None:
-        raise ConfigError(
-            f"{source} is a folder of images: name the real ones to compare with by --real."
-        )
-    # --crop, --select and the like describe the real images; generated ones are taken whole.
-    keep = {name: asked[name] for name in ("size", "bands") if name in asked}
-    return open_set(str(source), seed=seed, **keep)
-
-
-def _real_set(
-    model: TrainedModel | None, real: str | Path | None, options: dict[str, Any], seed: int
-) -> CutoutSet:
-    from galgen.data.sets import open_set
-
-    config = _config(model)
-    own_source = config.get("source")
-    if model is None or (
-        real is not None and (own_source is None or canonical(real) != canonical(str(own_source)))
-    ):
-        return open_set(str(real), seed=seed, **options)
-    if not config.get("source"):
-        raise ConfigError(
-            f"{model.path} does not say which data it was trained on: name it with --real."
-        )
-    own = {name: config[name] for name in READING if config.get(name) is not None}
-    options = {"bands": model.spec.bands, **own, **options}
-    return open_set(config["source"], seed=int(model.config.get("seed", 0)), **options)
-
-
-def _told(cutouts: CutoutSet | None) -> list[str]:
-    """What reading a set chose and left out."""
-    if cutouts is None:
-        return []
-    told = [*cutouts.notes, *left_out(cutouts.bad)]
-    return [f"{cutouts.name}: {sentence}" for sentence in told]
-
-
-def _config(model: TrainedModel | None) -> dict[str, Any]:
-    return {} if model is None else dict(model.config.get("data") or {})
-
-
-def _samples(model: TrainedModel, n: int, seed: int, progress: Progress | None) -> Tensor:
+def _counting(n: int, progress: Progress | None) -> Callable[[int], None]:
     done = 0
 
     def count(members: int) -> None:
@@ -226,85 +176,7 @@ def _samples(model: TrainedModel, n: int, seed: int, progress: Progress | None) 
         if progress is not None:
             progress("sampling", done, n)
 
-    return model.to(find_accelerator()).sample(n, seed=seed, progress=count)
-
-
-def _comparison(
-    matched: Match,
-    flux: Tensor,
-    redshift: NDArray[np.float64] | None,
-    cutouts: CutoutSet,
-    model: TrainedModel | None,
-    seed: int,
-) -> tuple[Comparison, list[str]]:
-    """The sets side by side, and what was decided on the way."""
-    from galgen.metrics.comparison import Comparison
-    from galgen.report.pictures import display_stretch, select_bands
-
-    fake = matched.fake(flux)
-    rows = _some(len(cutouts), 2 * len(fake), seed)
-    real = matched.real(_read(cutouts, rows))
-    train, held, notes = _split(cutouts, model, seed)
-    chosen = held[_some(len(held), len(fake), seed)]
-    if model is None:
-        stretch = display_stretch(real, matched.spec)
-    else:
-        stretch = select_bands(model.stretch, model.spec.bands, matched.spec.bands)
-
-    def blocks() -> Iterator[Tensor]:
-        for start in range(0, len(train), _BLOCK):
-            yield matched.real(_read(cutouts, train[start : start + _BLOCK]))
-
-    sets = Comparison(
-        spec=matched.spec,
-        fake=fake,
-        real=real,
-        stretch=stretch,
-        train=blocks,
-        train_names=[cutouts.names[i] for i in train],
-        held=matched.real(_read(cutouts, chosen)),
-        held_names=[cutouts.names[i] for i in chosen],
-        fake_redshift=redshift,
-        real_redshift=_redshift(cutouts, rows),
-    )
-    return sets, notes
-
-
-def _split(
-    cutouts: CutoutSet, model: TrainedModel | None, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
-    """Rows trained on and rows held out, as the checkpoint stored it, else seeded halves."""
-    from galgen.data.split import split_by_group
-
-    names = set(model.holdout) if model is not None else set()
-    mask = np.array([name in names for name in cutouts.names], dtype=bool)
-    if mask.sum() >= _FEWEST_HELD and not mask.all():
-        return np.flatnonzero(~mask), np.flatnonzero(mask), []
-    if len(set(cutouts.groups)) < 2:
-        return np.arange(len(cutouts)), np.arange(0), []
-    train, held = split_by_group(cutouts.groups, 0.5, seed)
-    note = "The copy check compares with a random half of the real set"
-    if model is not None:
-        note += ", because it holds too few galaxies that the model kept out of training"
-    return train, held, [note + "."]
-
-
-def _some(total: int, n: int, seed: int) -> NDArray[np.int64]:
-    """At most n of the rows 0..total-1, in order, the same for the same seed."""
-    return np.sort(np.random.default_rng(seed).permutation(total)[:n])
-
-
-def _read(cutouts: CutoutSet, rows: NDArray[np.int64]) -> Tensor:
-    parts = [
-        torch.from_numpy(np.asarray(cutouts.read(rows[k : k + _BLOCK].tolist()), dtype=np.float32))
-        for k in range(0, len(rows), _BLOCK)
-    ]
-    return torch.cat(parts) if parts else torch.zeros(0, *cutouts.spec.shape)
-
-
-def _redshift(cutouts: CutoutSet, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    column = cutouts.catalogue.get("redshift")
-    return None if column is None else np.asarray(column, dtype=np.float64)[rows]
+    return count
 
 
 def _out_folder(out: str | Path | None, model: TrainedModel | None) -> Path:

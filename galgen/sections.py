@@ -43,6 +43,9 @@ class DataConfig(Section):
     crop: int | None = Field(None, ge=1, description="central crop before a resize, in pixels")
     bands: tuple[str, ...] | None = Field(None, description="bands to use, in this order")
     labels: str | None = Field(None, description="FILE:COLUMN with class labels, or 'none'")
+    merge: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="class name: classes that become one of that name"
+    )
     condition: tuple[str, ...] = Field(
         (), description="numbers to be conditional on, each [SOURCE:]name,name"
     )
@@ -240,3 +243,4 @@ class EvaluateConfig(Section):
     """What ``galgen evaluate`` draws; how real galaxies are read stands under ``data``."""
 
     n: int = Field(1000, description="generated galaxies")
+    classifier: bool = Field(True, description="learn the classes of real galaxies, as a judge")

@@ -16,6 +16,7 @@ from PIL import Image
 
 from galgen import checkpoint
 from galgen.bands import ImageSpec
+from galgen.conditions import Conditions, Number
 from galgen.data import sets
 from galgen.errors import ConfigError, DataError, OutputError
 from galgen.evaluate import evaluate
@@ -56,6 +57,10 @@ class ArraySet:
     catalogue: dict[str, np.ndarray] = field(default_factory=dict)
     bad: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    numbers: tuple[Number, ...] = ()
+    values: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.names = [f"{self.name}-{i}" for i in range(len(self.pixels))]
@@ -82,6 +87,15 @@ class Model:
     digest: str = "0" * 64
     images: int = 1234
     specialists: dict[str, Any] = field(default_factory=dict)
+    conditions: Conditions = field(default_factory=Conditions)
+    rows: np.ndarray | None = None
+
+    @property
+    def module(self) -> Model:
+        return self
+
+    def sample_conditions(self, indices: Sequence[int], seed: int) -> torch.Tensor | None:
+        return None if self.rows is None else torch.from_numpy(self.rows[list(indices)])
 
     @property
     def stretch(self) -> Stretch:

@@ -38,6 +38,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
         "styles",
         "film",
         "sweep",
+        "sides",
         "evaluate",
     ),
     ("studies",),

@@ -76,6 +76,7 @@ def evaluate(
                 n=run.evaluate.n,
                 seed=run.seed,
                 out=out,
+                classifier=run.evaluate.classifier,
                 progress=progress,
                 **options.reading(run.data),
             )

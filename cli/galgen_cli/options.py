@@ -84,7 +84,7 @@ def _devices(text: str) -> int:
 
 def reading(data: DataConfig) -> dict[str, Any]:
     """What was said about reading images, for `galgen.evaluate.evaluate`; the rest is left open."""
-    from galgen.evaluate import READING
+    from galgen.sides import READING
 
     said = data.model_fields_set & set(READING)
     return {name: getattr(data, name) for name in READING if name in said}

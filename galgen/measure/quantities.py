@@ -113,7 +113,7 @@ def measure_numbers(
         chunk = pixels[first : first + _CHUNK]
         columns = measure(chunk, spec, method="kron")
         for k, name in enumerate(names):
-            values[first : first + _CHUNK, k] = _column(columns, name, spec)
+            values[first : first + _CHUNK, k] = quantity(columns, name, spec)
         if progress is not None:
             progress(len(chunk))
     # A magnitude that is infinite is as good as none.
@@ -121,8 +121,8 @@ def measure_numbers(
     return values
 
 
-def _column(columns: dict[str, NDArray[Any]], name: str, spec: ImageSpec) -> NDArray[np.float64]:
-    """One quantity from the columns of `measure`."""
+def quantity(columns: dict[str, NDArray[Any]], name: str, spec: ImageSpec) -> NDArray[np.float64]:
+    """A named quantity (N,) from the columns of `measure`, in the units of `measure_numbers`."""
     if name == "r_half":
         return np.asarray(columns[name] * (spec.pixel_scale or 1.0))
     if name in _SHAPES:

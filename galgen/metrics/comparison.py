@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from galgen.bands import ImageSpec
+from galgen.measure.photometry import COSMOLOGY, measure
 from galgen.metrics.colour_magnitude import Box, fit_box, points_of, why_not
+from galgen.metrics.conditional import (
+    Asked,
+    Following,
+    class_agreement,
+    class_scores,
+    number_scores,
+)
 from galgen.metrics.features import FeatureExtractor, PhysicsFeatures
 from galgen.metrics.nearest import Nearest, nearest
-from galgen.measure.photometry import COSMOLOGY, measure
 from galgen.metrics.scorecard import (
     Score,
     colour_magnitude_score,
@@ -26,8 +34,6 @@ from galgen.metrics.scorecard import (
 from galgen.stretch import Stretch
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from galgen.measure.photometry import Columns
 
 #: Called with what is being done, how many are done and how many there are.
@@ -53,6 +59,8 @@ class Comparison:
         Flux of real galaxies that are not among them, named by `held_names`.
     fake_redshift, real_redshift
         (M,) and (N,), or None.
+    asked
+        What the galaxies were asked to be, or None.
     """
 
     spec: ImageSpec
@@ -65,6 +73,7 @@ class Comparison:
     held_names: Sequence[str]
     fake_redshift: NDArray[np.float64] | None = None
     real_redshift: NDArray[np.float64] | None = None
+    asked: Asked | None = None
 
 
 @dataclass
@@ -89,6 +98,14 @@ class Judgement:
         The colour-magnitude box of the whole real set, or None.
     fake_nearest, held_nearest
         Nearest training images, or None.
+    fake_features, real_features
+        (M, F) and (N, F).
+    classes
+        Class name to its scores, see `class_scores`; empty without classes.
+    conditions
+        ``agreement`` and ``numbers``, JSON types; empty where nothing was asked.
+    following
+        Number to what was asked for and what was measured.
     """
 
     fake_columns: Columns
@@ -102,6 +119,11 @@ class Judgement:
     box: Box | None = None
     fake_nearest: Nearest | None = None
     held_nearest: Nearest | None = None
+    fake_features: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 0)))
+    real_features: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 0)))
+    classes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
+    following: dict[str, Following] = field(default_factory=dict)
 
 
 def judge(
@@ -110,6 +132,7 @@ def judge(
     seed: int = 0,
     extractor: FeatureExtractor | None = None,
     photometry: Literal["kron", "aperture"] = "kron",
+    classifier: bool = True,
     progress: Progress | None = None,
 ) -> Judgement:
     """Score `sets` by every metric that applies.
@@ -123,6 +146,8 @@ def judge(
         `PhysicsFeatures` of the real set.
     photometry
         Method of `measure`.
+    classifier
+        Train a classifier on the real galaxies, where classes were asked for.
     progress
         Called with (what, done, all).
     """
@@ -141,9 +166,22 @@ def judge(
             tell("photometry", before + min(len(flux), start + _CHUNK), total)
         columns.append({k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
     judged = Judgement(columns[0], columns[1])
-    _distances(sets, judged, extractor or PhysicsFeatures.fit(sets.real, sets.spec), seed)
+    extractor = extractor or PhysicsFeatures.fit(sets.real, sets.spec)
+    judged.fake_features, judged.real_features = (
+        _features(flux, extractor) for flux in (sets.fake, sets.real)
+    )
+    judged.details["features"] = {"extractor": extractor.name, "n_features": extractor.n_features}
+    _distances(judged, judged.scores, slice(None), slice(None), seed)
+    n = judged.scores[f"frechet_{extractor.name}"]["n"]
+    if 0 < n <= extractor.n_features:
+        judged.notes.append(
+            f"{n} images do not determine the covariance of {extractor.n_features} features: the "
+            "Fréchet distance is usable only against its floor."
+        )
     _colour_magnitude(sets, judged, seed)
     _copies(sets, judged, seed, tell)
+    if sets.asked is not None:
+        _conditions(sets, sets.asked, judged, seed, classifier, tell)
     return judged
 
 
@@ -152,19 +190,60 @@ def _features(flux: Tensor, extractor: FeatureExtractor) -> NDArray[Any]:
     return np.asarray(torch.cat(parts).cpu())
 
 
-def _distances(sets: Comparison, judged: Judgement, extractor: FeatureExtractor, seed: int) -> None:
+#: Some or all of a set's galaxies.
+_Rows = slice | NDArray[np.int64]
+
+
+def _distances(
+    judged: Judgement, scores: dict[str, Score], fake: _Rows, real: _Rows, seed: int
+) -> None:
     """What is computed from features."""
-    fake, real = (_features(flux, extractor) for flux in (sets.fake, sets.real))
-    score = frechet_score(real, fake, seed)
-    judged.scores[f"frechet_{extractor.name}"] = score
-    judged.details["features"] = {"extractor": extractor.name, "n_features": extractor.n_features}
-    if 0 < score["n"] <= extractor.n_features:
-        judged.notes.append(
-            f"{score['n']} images do not determine the covariance of {extractor.n_features} "
-            "features: the Fréchet distance is usable only against its floor."
-        )
-    for name, found in coverage_scores(real, fake, seed).items():
-        judged.scores[f"{name}_{extractor.name}"] = found
+    one, two = judged.real_features[real], judged.fake_features[fake]
+    name = judged.details["features"]["extractor"]
+    scores[f"frechet_{name}"] = frechet_score(one, two, seed)
+    for metric, found in coverage_scores(one, two, seed).items():
+        scores[f"{metric}_{name}"] = found
+
+
+def _conditions(
+    sets: Comparison, asked: Asked, judged: Judgement, seed: int, classifier: bool, tell: Progress
+) -> None:
+    """Scores of each class, agreement with the class asked for, and numbers."""
+
+    def of_rows(
+        fake: NDArray[np.int64], real: NDArray[np.int64], held: NDArray[np.int64]
+    ) -> dict[str, Score]:
+        scores: dict[str, Score] = {}
+        _distances(judged, scores, fake, real, seed)
+        scores["colour_magnitude"] = judged.scores["colour_magnitude"]
+        if judged.fake_points is not None and judged.real_points is not None:
+            points = judged.real_points[real], judged.fake_points[fake]
+            scores["colour_magnitude"] = colour_magnitude_score(*points, seed)
+        scores["nearest_training"] = judged.scores["nearest_training"]
+        if judged.fake_nearest is not None and judged.held_nearest is not None:
+            distances = judged.held_nearest.distance, judged.fake_nearest.distance
+            pair = distances[0].numpy()[held], distances[1].numpy()[fake]
+            scores["nearest_training"] = nearest_score(*pair, seed=seed)
+        return scores
+
+    agreement: dict[str, Any] | None = None
+    if asked.classes:
+        if asked.pool is not None:
+            judged.classes = class_scores(asked, of_rows, list(judged.scores))
+        if classifier:
+            agreement = class_agreement(
+                asked,
+                sets.fake,
+                sets.spec,
+                sets.stretch,
+                seed=seed,
+                progress=lambda done, total: tell("classifier", done, total),
+            )
+        else:
+            agreement = {"value": None, "reason": "evaluate.classifier is false"}
+    columns = judged.fake_columns, judged.real_columns
+    numbers, judged.following = number_scores(asked, sets.spec, *columns, seed)
+    judged.conditions = {"agreement": agreement, "numbers": numbers}
 
 
 def _colour_magnitude(sets: Comparison, judged: Judgement, seed: int) -> None:

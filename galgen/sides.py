@@ -1,0 +1,319 @@
+"""The two sides of an evaluation: which galaxies they are, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galgen.data.source import canonical, left_out
+from galgen.data.wanted import MEASURE
+from galgen.errors import ConfigError
+from galgen.metrics.conditional import Asked, Pool
+from galgen.training.machine import find_accelerator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from galgen.checkpoint import TrainedModel
+    from galgen.data.sets import CutoutSet
+    from galgen.metrics.comparison import Comparison
+    from galgen.metrics.matching import Match
+
+_BLOCK = 512
+#: A copy check needs so many galaxies that were not trained on.
+_FEWEST_HELD = 4
+#: Real galaxies that a classifier learns from, at most.
+_POOL = 6000
+#: What `open_set` takes from a run's configuration.
+READING = ("size", "crop", "bands", "labels", "condition", "group", "select", "redshift", "unit",
+           "magzero", "pixscale", "psf_fwhm", "count", "bad_fraction")  # fmt: skip
+#: How `galgen.sample` names the columns of what it asked for.
+_LABEL, _REQUESTED = "label", "_requested"
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Generated galaxies, with what they were asked to be.
+
+    Attributes
+    ----------
+    flux
+        (M, C, H, W).
+    redshift
+        (M,), or None.
+    classes, labels
+        Class names, and class numbers (M,), -1 for none; None without classes.
+    numbers, values
+        Names, and (M, K) in their own units, NaN for none.
+    """
+
+    flux: Tensor
+    redshift: NDArray[np.float64] | None = None
+    classes: tuple[str, ...] = ()
+    labels: NDArray[np.int64] | None = None
+    numbers: tuple[str, ...] = ()
+    values: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+def sampled(model: TrainedModel, n: int, seed: int, progress: Callable[[int], None]) -> Generated:
+    """Galaxies of a model, by the training set's mix of conditions.
+
+    `progress` is called with the number of galaxies of each chunk.
+    """
+    flux = model.to(find_accelerator()).sample(n, seed=seed, progress=progress)
+    conditions = model.module.conditions
+    rows = model.module.sample_conditions(range(n), seed)
+    if rows is None:
+        return Generated(flux)
+    labels, values = conditions.decode(rows.numpy())
+    return Generated(
+        flux,
+        None,
+        conditions.classes,
+        labels if conditions.classes else None,
+        conditions.names,
+        values,
+    )
+
+
+def from_folder(cutouts: CutoutSet, n: int, seed: int) -> Generated:
+    """At most `n` galaxies of a folder.
+
+    Their classes are those of sub-folders or of the catalogue's column ``label``, their numbers
+    those of columns ``NAME_requested``, as ``galgen sample`` writes them.
+    """
+    rows = some(len(cutouts), n, seed)
+    classes, labels = cutouts.classes, cutouts.labels
+    if labels is None and _LABEL in cutouts.catalogue:
+        names = [str(name) for name in cutouts.catalogue[_LABEL].tolist()]
+        classes = tuple(sorted({name for name in names if name}))
+        labels = np.array([classes.index(name) if name else -1 for name in names], dtype=np.int64)
+    columns = {
+        name.removesuffix(_REQUESTED): column[rows].astype(np.float64)
+        for name, column in cutouts.catalogue.items()
+        if name.endswith(_REQUESTED) and column.dtype.kind in "iuf"
+    }
+    return Generated(
+        read(cutouts, rows),
+        redshift(cutouts, rows),
+        classes,
+        labels[rows] if labels is not None and classes else None,
+        tuple(columns),
+        np.column_stack(list(columns.values())) if columns else np.zeros((len(rows), 0)),
+    )
+
+
+def generated_set(
+    source: str | Path | None, real: str | Path | None, asked: dict[str, Any], seed: int
+) -> CutoutSet:
+    from galgen.data.sets import open_set
+
+    if real is None:
+        raise ConfigError(
+            f"{source} is a folder of images: name the real ones to compare with by --real."
+        )
+    # --crop, --select and the like describe the real images; generated ones are taken whole.
+    keep = {name: asked[name] for name in ("size", "bands") if name in asked}
+    return open_set(str(source), seed=seed, **keep)
+
+
+def real_set(
+    model: TrainedModel | None, real: str | Path | None, options: dict[str, Any], seed: int
+) -> CutoutSet:
+    from galgen.data.sets import open_set
+
+    config = config_of(model)
+    own_source = config.get("source")
+    if model is None or (
+        real is not None and (own_source is None or canonical(real) != canonical(str(own_source)))
+    ):
+        return open_set(str(real), seed=seed, **options)
+    if not config.get("source"):
+        raise ConfigError(
+            f"{model.path} does not say which data it was trained on: name it with --real."
+        )
+    own = {name: config[name] for name in READING if config.get(name) is not None}
+    options = {"bands": model.spec.bands, **own, **options}
+    return open_set(config["source"], seed=int(model.config.get("seed", 0)), **options)
+
+
+def told(cutouts: CutoutSet | None) -> list[str]:
+    """What reading a set chose and left out."""
+    if cutouts is None:
+        return []
+    told = [*cutouts.notes, *left_out(cutouts.bad)]
+    return [f"{cutouts.name}: {sentence}" for sentence in told]
+
+
+def config_of(model: TrainedModel | None) -> dict[str, Any]:
+    return {} if model is None else dict(model.config.get("data") or {})
+
+
+def compare(
+    made: Generated,
+    matched: Match,
+    cutouts: CutoutSet,
+    model: TrainedModel | None,
+    seed: int,
+) -> tuple[Comparison, list[str]]:
+    """The sets side by side, and what was decided on the way."""
+    from galgen.metrics.comparison import Comparison
+    from galgen.report.pictures import display_stretch, select_bands
+
+    fake = matched.fake(made.flux)
+    rows = some(len(cutouts), 2 * len(fake), seed)
+    real = matched.real(read(cutouts, rows))
+    train, held, notes = _split(cutouts, model, seed)
+    chosen = held[some(len(held), len(fake), seed)]
+    if model is None:
+        stretch = display_stretch(real, matched.spec)
+    else:
+        stretch = select_bands(model.stretch, model.spec.bands, matched.spec.bands)
+
+    def blocks() -> Iterator[Tensor]:
+        for start in range(0, len(train), _BLOCK):
+            yield matched.real(read(cutouts, train[start : start + _BLOCK]))
+
+    sets = Comparison(
+        spec=matched.spec,
+        fake=fake,
+        real=real,
+        stretch=stretch,
+        train=blocks,
+        train_names=[cutouts.names[i] for i in train],
+        held=matched.real(read(cutouts, chosen)),
+        held_names=[cutouts.names[i] for i in chosen],
+        fake_redshift=made.redshift,
+        real_redshift=redshift(cutouts, rows),
+        asked=_asked(made, cutouts, matched, model, rows, chosen, seed),
+    )
+    return sets, notes
+
+
+def _split(
+    cutouts: CutoutSet, model: TrainedModel | None, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Rows trained on and rows held out, as the checkpoint stored it, else seeded halves."""
+    from galgen.data.split import split_by_group
+
+    names = set(model.holdout) if model is not None else set()
+    mask = np.array([name in names for name in cutouts.names], dtype=bool)
+    if mask.sum() >= _FEWEST_HELD and not mask.all():
+        return np.flatnonzero(~mask), np.flatnonzero(mask), []
+    if len(set(cutouts.groups)) < 2:
+        return np.arange(len(cutouts)), np.arange(0), []
+    train, held = split_by_group(cutouts.groups, 0.5, seed)
+    note = "The copy check compares with a random half of the real set"
+    if model is not None:
+        note += ", because it holds too few galaxies that the model kept out of training"
+    return train, held, [note + "."]
+
+
+def some(total: int, n: int, seed: int) -> NDArray[np.int64]:
+    """At most n of the rows 0..total-1, in order, the same for the same seed."""
+    return np.sort(np.random.default_rng(seed).permutation(total)[:n])
+
+
+def read(cutouts: CutoutSet, rows: NDArray[np.int64]) -> Tensor:
+    parts = [
+        torch.from_numpy(np.asarray(cutouts.read(rows[k : k + _BLOCK].tolist()), dtype=np.float32))
+        for k in range(0, len(rows), _BLOCK)
+    ]
+    return torch.cat(parts) if parts else torch.zeros(0, *cutouts.spec.shape)
+
+
+def redshift(cutouts: CutoutSet, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    column = cutouts.catalogue.get("redshift")
+    return None if column is None else np.asarray(column, dtype=np.float64)[rows]
+
+
+def _asked(
+    made: Generated,
+    cutouts: CutoutSet,
+    matched: Match,
+    model: TrainedModel | None,
+    rows: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    seed: int,
+) -> Asked | None:
+    """What was asked of the generated galaxies, and the same of real ones, if anything was."""
+    if made.labels is None and not made.numbers:
+        return None
+    classes, fake_labels, real_labels = _same_classes(made, cutouts, model)
+    pool = None
+    if classes and cutouts.labels is not None:
+        pool = _pool(cutouts, matched, model, real_labels, len(classes), seed)
+    known = {number.name: k for k, number in enumerate(cutouts.numbers)}
+    values, why = np.full((len(rows), len(made.numbers)), np.nan), {}
+    for k, name in enumerate(made.numbers):
+        if name not in known or cutouts.values is None:
+            why[name] = "the real galaxies come without it: name its source by data.condition"
+        elif cutouts.numbers[known[name]].source == MEASURE:
+            why[name] = "those of the real galaxies were measured in the same way"
+        else:
+            values[:, k] = cutouts.values[rows, known[name]]
+    return Asked(
+        classes=classes,
+        fake_labels=fake_labels,
+        real_labels=real_labels[rows],
+        held_labels=real_labels[chosen],
+        numbers=made.numbers,
+        fake_values=made.values,
+        real_values=values,
+        no_values=why,
+        pool=pool,
+    )
+
+
+def _same_classes(
+    made: Generated, cutouts: CutoutSet, model: TrainedModel | None
+) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
+    """Class names, and class numbers of the generated and of all real galaxies.
+
+    The classes are the model's; of a folder, which may show only some, those of the real galaxies
+    and its own.
+    """
+    nothing = np.full(len(made.flux), -1)
+    unknown = np.full(len(cutouts), -1)
+    if made.labels is None:
+        return (), nothing, unknown
+    classes = made.classes
+    if model is None:
+        classes = tuple(dict.fromkeys((*cutouts.classes, *made.classes)))
+    # One more entry than names, so that -1 stays -1.
+    place = np.array([*(classes.index(name) for name in made.classes), -1])
+    if cutouts.labels is None:
+        return classes, place[made.labels], unknown
+    theirs = [classes.index(name) if name in classes else -1 for name in cutouts.classes]
+    return classes, place[made.labels], np.array([*theirs, -1])[cutouts.labels]
+
+
+def _pool(
+    cutouts: CutoutSet,
+    matched: Match,
+    model: TrainedModel | None,
+    labels: NDArray[np.int64],
+    classes: int,
+    seed: int,
+) -> Pool:
+    """Real galaxies for a classifier: as many of each class as there are, up to a number."""
+    most = max(1, _POOL // max(1, classes))
+    kept = []
+    for number in range(classes):
+        members = np.flatnonzero(labels == number)
+        kept.append(members[some(len(members), most, seed)])
+    rows = np.sort(np.concatenate(kept))
+    out = set(model.holdout) if model is not None else set()
+    held = np.array([cutouts.names[row] in out for row in rows.tolist()], dtype=bool)
+
+    def images() -> Tensor:
+        return matched.real(read(cutouts, rows))
+
+    groups = [cutouts.groups[row] for row in rows.tolist()]
+    return Pool(images, labels[rows], groups, held if out else None)
