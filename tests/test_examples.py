@@ -25,6 +25,7 @@ NEEDS: dict[str, tuple[str | None, str | None]] = {
     "hsc": ("hsc_grizy_fits_32", "pretrain-grizy"),
     "ceers": ("ceers_7band_fits", "pretrain-nircam"),
     "radio": ("radio_first_png", None),
+    "radiogan": ("radio_first_png", None),
     "sdss": ("sdss_gri_jpg", None),
     "dcgan-course": ("sdss_gri_jpg", None),
     "progan": ("sdss_gri_jpg", None),
@@ -46,6 +47,8 @@ def short_run(name: str, *arguments: str, count: int = 40) -> Path:
     command = [*arguments, "--config", str(config), *SHORT, "--out", f"runs/{name}"]
     if arguments[0] == "train" and pair == "dcgan-course":
         command += ["--set", "model.options.widths=[4,4,4]"]
+    elif arguments[0] == "train" and pair == "radiogan":
+        command += ["--set", "model.options.width=4", "--set", "model.options.critic_width=4"]
     elif arguments[0] == "train" and pair != "dcgan":
         command += ["--set", "model.options.width=4", "--set", "model.options.max_width=4"]
     elif arguments[0] == "train":
@@ -71,7 +74,7 @@ def test_every_example_is_tested() -> None:
 def test_an_example_runs(name: str, real_data: Callable[[str], Path], workdir: Path) -> None:
     folder, base = NEEDS[name]
     source = [] if folder is None else [str(real_data(folder))]
-    if name == "radio":
+    if folder == "radio_first_png":
         source = [str(Path(source[0]) / "train")]
     if base is None:
         run = short_run(name, "train", *source)
