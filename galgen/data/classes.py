@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,18 @@ from galgen.errors import ConfigError
 FEWEST = 2
 
 S = TypeVar("S", bound=Reducible)
+
+
+class Classed(Reducible, Protocol):
+    """A set that has classes, or could."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+
+C = TypeVar("C", bound=Classed)
 
 
 def label_of(text: str | None) -> str | None:
@@ -72,6 +85,44 @@ def classify(
         notes.append(f"every label in {text} is {names[0]}: without a second class there is none.")
     notes += handed(names)
     return changed(kept, labels=numbers, classes=names, notes=notes)
+
+
+def merged(cutouts: C, merge: Mapping[str, Sequence[str]], source: str) -> C:
+    """A set in which several classes are one.
+
+    Parameters
+    ----------
+    merge
+        New name to the names of the classes that it takes the place of.
+
+    Raises
+    ------
+    ConfigError
+        If the set has no such class, or one is merged twice.
+    """
+    if not merge:
+        return cutouts
+    classes = tuple(cutouts.classes)
+    if cutouts.labels is None:
+        raise ConfigError(f"data.merge: {source} has no classes to merge, see --labels.")
+    new: dict[str, str] = {}
+    for name, parts in merge.items():
+        for part in parts:
+            if part not in classes:
+                near = difflib.get_close_matches(part, classes, 1)
+                have = (
+                    f"did you mean {near[0]}?"
+                    if near
+                    else f"it has {', '.join(classes) or 'none'}."
+                )
+                raise ConfigError(f"data.merge: {source} has no class {part!r}: {have}")
+            if part in new:
+                raise ConfigError(f"data.merge puts {part!r} into two classes: choose one of them.")
+            new[part] = name
+    values = [new.get(classes[number], classes[number]) for number in cutouts.labels]
+    numbers, names = class_numbers(values)
+    notes = [note for note in cutouts.notes if note not in handed(classes)]
+    return changed(cutouts, labels=numbers, classes=names, notes=[*notes, *handed(names)])
 
 
 def handed(names: Sequence[str]) -> list[str]:

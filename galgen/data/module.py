@@ -86,7 +86,7 @@ class CutoutDataModule(L.LightningDataModule):
     ----------
     source
         Folder, or the name of a built-in set (``hubble``, ``sersic``).
-    size, crop, bands, labels, condition, group, select
+    size, crop, bands, labels, merge, condition, group, select
         As `galgen.data.sets.open_set`.
     unit, magzero, pixscale, psf_fwhm, count, redshift, bad_fraction
         As `galgen.data.sets.open_set`.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from galgen.bands import ImageSpec, parse_bands
 from galgen.conditions import Number
+from galgen.data.classes import merged
 from galgen.data.facts import Stated
 from galgen.data.folder import BUILT_IN
 from galgen.errors import ConfigError
@@ -149,6 +150,7 @@ def open_set(
     crop: int | None = None,
     bands: Sequence[str] | str | None = None,
     labels: str | None = None,
+    merge: Mapping[str, Sequence[str]] | None = None,
     condition: str | Sequence[str] = (),
     group: str | None = None,
     select: str | None = None,
@@ -184,6 +186,8 @@ def open_set(
         column of file names; ``header:KEY``; or ``catalogue:COLUMN`` of the set's own table,
         which built-in sets have too (``catalogue:kind`` of ``sersic``). ``none`` leaves classes
         alone, those of sub-folders too.
+    merge
+        New class name to the names of the classes that it takes the place of.
     condition
         Numbers, each text ``SOURCE:name,name``; a plain text is cut at blanks and semicolons.
         SOURCE is ``measure`` (the names of `galgen.measure.quantities.why_not`), a table as in
@@ -238,7 +242,7 @@ def open_set(
         side = size or crop or 32
         from galgen.data.builtin import open_built_in
 
-        return open_built_in(
+        built_in = open_built_in(
             str(source),
             size=side,
             bands=chosen,
@@ -250,9 +254,10 @@ def open_set(
             psf_fwhm=psf_fwhm,
             bad_fraction=bad_fraction,
         )
+        return merged(built_in, merge or {}, str(source))
     from galgen.data.folder_set import open_folder
 
-    return open_folder(
+    folder = open_folder(
         source,
         size=size,
         crop=crop,
@@ -267,3 +272,4 @@ def open_set(
         bad_fraction=bad_fraction,
         redshift=redshift,
     )
+    return merged(folder, merge or {}, str(source))
