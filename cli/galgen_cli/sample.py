@@ -178,8 +178,9 @@ def sample(
             f"{model.images:,} images)"
         )
         one = any((run.sample.mix, run.sample.interpolate, run.sample.sweep))
-        for line in told(model, run.sample.label, together=one):
-            talk.say(line)
+        if not run.sample.no_condition:
+            for line in told(model, run.sample.label, together=one):
+                talk.say(line)
         if model.side < spec.size:
             talk.say(
                 f"it has grown to {model.side} px so far: pictures are enlarged to {spec.size} px"
