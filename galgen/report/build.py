@@ -13,9 +13,10 @@ from galgen.bands import ImageSpec
 from galgen.measure.bandorder import colour_pair, reference_band
 from galgen.metrics.comparison import Comparison, Judgement
 from galgen.metrics.nearest import Nearest, orient
-from galgen.report.diagrams import colour_magnitude_png, histograms_png
+from galgen.report.diagrams import colour_magnitude_png, following_png, histograms_png
 from galgen.report.html import Pair, Report, grid_columns
-from galgen.report.pictures import composite
+from galgen.report.pictures import composite, tile_scale
+from galgen.report.strips import table
 
 if TYPE_CHECKING:
     from galgen.report.pictures import Pictures
@@ -42,6 +43,7 @@ def build(sets: Comparison, judged: Judgement, result: Mapping[str, Any]) -> Rep
         diagrams=_diagrams(sets, judged),
         pairs=_pairs(sets, sets.fake, judged.fake_nearest, "galaxy", None),
         comparison=_pairs(sets, sets.held, judged.held_nearest, "galaxy", sets.held_names),
+        sheets=_class_sheets(sets),
     )
 
 
@@ -90,7 +92,35 @@ def _diagrams(sets: Comparison, judged: Judgement) -> list[tuple[str, bytes, str
         "'real' are galaxies not trained on."
     )
     diagrams.append(("Measured properties", histograms_png(panels), caption))
+    if judged.following:
+        caption = "The line is where what was measured is what was asked for."
+        if any(pair.real is not None for pair in judged.following.values()):
+            caption += " Of real galaxies: what their catalogue says, and what is measured on them."
+        png = following_png(judged.following)
+        diagrams.append(("Numbers asked for and measured, galaxy by galaxy", png, caption))
     return diagrams
+
+
+def _class_sheets(sets: Comparison) -> list[tuple[Pictures, str]]:
+    """Real and generated galaxies, a class a row."""
+    if sets.asked is None or not sets.asked.classes:
+        return []
+    asked, columns = sets.asked, grid_columns(sets.spec.size)
+    sheets = []
+    for flux, labels, caption in (
+        (sets.real, asked.real_labels, "real"),
+        (sets.fake, asked.fake_labels, "generated, by the class asked for"),
+    ):
+        rows = {name: np.flatnonzero(labels == k)[:columns] for k, name in enumerate(asked.classes)}
+        rows = {name: members for name, members in rows.items() if len(members)}
+        if not rows:
+            continue
+        size = sets.spec.size
+        pictures = np.full((len(rows), columns, size, size, 3), 40, dtype=np.uint8)
+        for place, members in enumerate(rows.values()):
+            pictures[place, : len(members)] = _draw(sets, flux[members])
+        sheets.append((table(pictures, tuple(rows), scale=tile_scale(size)), caption))
+    return sheets
 
 
 def _pairs(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from galgen.metrics.conditional import Following
+
 REAL, FAKE = "#4c6a88", "#c8553d"
 _MAX_POINTS = 2000
 
@@ -99,6 +101,44 @@ def histograms_png(panels: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> b
         axes.set_xlabel(label, fontsize=10)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
+        tidy(axes)
+        if k == 0:
+            axes.legend(frameon=False, fontsize=8)
+    return to_png(figure)
+
+
+def following_png(panels: Mapping[str, Following]) -> bytes:
+    """One panel per number: measured over asked for, generated and real galaxies; PNG bytes.
+
+    The line is where the two are equal. The axes span the 1st to the 99th percentile of both
+    together and a tenth more, so that a few outliers squeeze nothing.
+    """
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = new_figure(3.3 * columns, 3.2 * rows)
+    for k, (name, pair) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, columns, k + 1)
+        both = []
+        for asked, measured, label, colour in (
+            (pair.real, pair.real_measured, "real", REAL),
+            (pair.fake, pair.fake_measured, "generated", FAKE),
+        ):
+            if asked is None or measured is None:
+                continue
+            good = np.isfinite(asked) & np.isfinite(measured)
+            both += [asked[good], measured[good]]
+            x, y = asked[good][:_MAX_POINTS], measured[good][:_MAX_POINTS]
+            axes.scatter(x, y, s=9, c=colour, alpha=0.4, lw=0, label=label)
+        values = np.concatenate(both)
+        if values.size:
+            low, high = np.percentile(values, (1, 99))
+            rim = 0.1 * (high - low) or 1.0
+            ends = (float(low - rim), float(high + rim))
+            axes.plot(ends, ends, c="#222", lw=1)
+            axes.set(xlim=ends, ylim=ends)
+        unit = f" ({pair.unit})" if pair.unit else ""
+        axes.set_xlabel(f"{name} asked for{unit}", fontsize=10)
+        axes.set_ylabel("measured", fontsize=10)
         tidy(axes)
         if k == 0:
             axes.legend(frameon=False, fontsize=8)

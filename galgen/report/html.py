@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from galgen.report.conditional import section
 from galgen.report.pictures import mosaic, png_bytes, tile_scale
 from galgen.report.verdict import BETTER, TITLES, verdict
 
@@ -59,6 +60,8 @@ class Report:
         (title, PNG bytes, caption).
     pairs, comparison
         The nearest pairs of generated and of held-out galaxies.
+    sheets
+        Sheets with a class a row, and their captions.
     """
 
     result: Mapping[str, Any]
@@ -67,6 +70,7 @@ class Report:
     diagrams: Sequence[tuple[str, bytes, str]] = ()
     pairs: Sequence[Pair] = field(default_factory=list)
     comparison: Sequence[Pair] = field(default_factory=list)
+    sheets: Sequence[tuple[Pictures, str]] = ()
 
 
 def render(report: Report) -> str:
@@ -82,8 +86,15 @@ def render(report: Report) -> str:
         f"<h1>{escape(title)}</h1><p class=lead>{escape(lead)}</p>",
         "<ul class=verdict>", *(f"<li>{escape(s)}</li>" for s in verdict(result)), "</ul>",
         "<h2>Scores</h2>", _table(result["metrics"]), _explanation(result),
+        *section(result),
         "<h2>Real and generated</h2>", _grids(report),
     ]  # fmt: skip
+    if report.sheets:
+        figures = [
+            f"<figure>{_pixels(sheet, 1, text)}<figcaption>{escape(text)}</figcaption></figure>"
+            for sheet, text in report.sheets
+        ]
+        parts.append(f"<h2>A class a row</h2><div class=sheets>{''.join(figures)}</div>")
     for heading, png, caption in report.diagrams:
         image = f'<img alt="{escape(heading, True)}" src="{_uri(png, "png")}">'
         parts.append(f"<h2>{escape(heading)}</h2>{image}<p class=note>{escape(caption)}</p>")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from galgen.report.asked import sentences
+
 #: Above so many standard deviations of the real-real splits a difference is called one.
 _CLEAR = 3.0
 #: With fewer real galaxies than this a side, only the grossest difference shows.
@@ -33,7 +35,7 @@ BETTER = {
 def verdict(result: Mapping[str, Any]) -> list[str]:
     """A sentence for each thing that an evaluation (the content of evaluation.json) looked at."""
     metrics = result["metrics"]
-    return [
+    found = [
         sentence(metrics[name])
         for name, sentence in (
             ("frechet_physics", _frechet),
@@ -45,6 +47,7 @@ def verdict(result: Mapping[str, Any]) -> list[str]:
         )
         if name in metrics
     ]
+    return found + sentences(result)
 
 
 def _frechet(score: Mapping[str, Any]) -> str:
