@@ -16,8 +16,8 @@ from galgen.models.card import card_of, take_card
 from galgen.models.objective import Objective
 from galgen.models.reading import Reading
 from galgen.models.rules import (
-    check_codes,
     check_data,
+    check_networks,
     check_options,
     check_recipe,
     sort_options,
@@ -106,7 +106,7 @@ class AdversarialModule(SamplingModule):
         end, settings, own = sort_options(options)
         given = Given(len(self.conditions.classes), len(self.conditions.numbers), settings)
         self.generator, self.critic = self.build(size, len(names), given, end=end, **own)
-        check_codes(self.generator, settings)
+        check_networks(type(self), self.generator, options)
         # Twice as fast on a CPU and on tensor cores; always, so that samples never differ by it.
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -63,8 +63,21 @@ def sort_options(
     return EndSettings(**end), ConditionSettings(**condition), own
 
 
-def check_codes(generator: nn.Module, settings: ConditionSettings) -> None:
-    """Refuse more codes than the latent has room for, beside what is free."""
+def check_networks(
+    pair: type[AdversarialModule], generator: nn.Module, options: Mapping[str, Any]
+) -> None:
+    """Refuse options that the networks turned out to have no use for.
+
+    Raises
+    ------
+    ConfigError
+        For an option of the end of a generator that has none, and for more codes than the latent
+        has room for beside what is free.
+    """
+    end, settings, _ = sort_options(options)
+    name = next((name for name in options if name in end.model_fields_set), None)
+    if name is not None and not hasattr(generator, "end"):
+        raise ConfigError(f"model.options.{name}: {pair.name} does not end in an End.")
     latent = int(generator.latent)  # type: ignore[arg-type]
     wanted = settings.codes + (1 if settings.categories else 0)
     if wanted >= latent:
