@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from galgen.bands import ImageSpec
+from galgen.measure.photometry import measure
 from galgen.metrics.colour_magnitude import (
     ColourMagnitude,
     fit_box,
@@ -17,7 +18,6 @@ from galgen.metrics.colour_magnitude import (
     points_of,
     why_not,
 )
-from galgen.measure.photometry import measure
 
 GRI = ImageSpec(32, ("g", "r", "i"))
 
