@@ -141,5 +141,8 @@ def following_png(panels: Mapping[str, Following]) -> bytes:
         axes.set_ylabel("measured", fontsize=10)
         tidy(axes)
         if k == 0:
-            axes.legend(frameon=False, fontsize=8)
+            legend = axes.legend(frameon=False, fontsize=8, loc="upper left", markerscale=2)
+            for handle in legend.legend_handles:
+                if handle is not None:
+                    handle.set_alpha(1)
     return to_png(figure)

@@ -12,6 +12,7 @@ import blobs
 from galgen.bands import ImageSpec
 from galgen.measure.photometry import measure
 from galgen.metrics import agreement as agreeing
+from galgen.metrics import classifier
 from galgen.metrics.conditional import (
     Asked,
     Pool,
@@ -51,8 +52,9 @@ def test_each_class_is_scored_by_its_own_galaxies() -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that learn for a moment; the classes here differ in a way that needs no more."""
     train = agreeing.train_classifier
+    monkeypatch.setattr(classifier, "BATCH", 16)
     monkeypatch.setattr(
-        agreeing, "train_classifier", lambda *a, **k: train(*a, **{**k, "shown": 2000})
+        agreeing, "train_classifier", lambda *a, **k: train(*a, **{**k, "shown": 1600})
     )
 
 
