@@ -31,8 +31,8 @@ _FEWEST_HELD = 4
 #: Real galaxies that a classifier learns from, at most.
 _POOL = 6000
 #: What `open_set` takes from a run's configuration.
-READING = ("size", "crop", "bands", "labels", "condition", "group", "select", "redshift", "unit",
-           "magzero", "pixscale", "psf_fwhm", "count", "bad_fraction")  # fmt: skip
+READING = ("size", "crop", "bands", "labels", "merge", "condition", "group", "select", "redshift",
+           "unit", "magzero", "pixscale", "psf_fwhm", "count", "bad_fraction")  # fmt: skip
 #: How `galgen.sample` names the columns of what it asked for.
 _LABEL, _REQUESTED = "label", "_requested"
 

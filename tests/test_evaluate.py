@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from PIL import Image
 from galgen import checkpoint
 from galgen.bands import ImageSpec
 from galgen.conditions import Conditions, Number
+from galgen.config import RunConfig
 from galgen.data import sets
 from galgen.errors import ConfigError, DataError, OutputError
 from galgen.evaluate import evaluate
 from galgen.metrics import agreement, classifier
 from galgen.metrics.matching import match
+from galgen.sides import real_set
 from galgen.stretch import Stretch
 
 METRICS = [
@@ -509,3 +512,18 @@ def test_pictures_through_open_set(workdir: Path) -> None:
     found = evaluate("made", "photos", crop=20)
     assert found.result["size"] == 16
     assert found.scores["frechet_physics"]["n"] == 6
+
+
+def test_classes_that_a_run_merged_are_merged_in_the_real_set_too(workdir: Path) -> None:
+    for place, cube in enumerate(galaxies(12, 2, seed=3)):
+        folder = workdir / "sky" / ("E", "S0", "Sp")[place % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        fits.writeto(folder / f"{place:03d}.fits", cube, fits.Header({"BANDS": "g,r"}))
+    trained = RunConfig.build(
+        {"data.source": str(workdir / "sky"), "data.merge": {"early": ["E", "S0"]}}
+    ).to_dict()
+    model: Any = SimpleNamespace(path="run", config=trained, spec=SimpleNamespace(bands=("g", "r")))
+    real = real_set(model, None, {}, 0)
+    assert real.classes == ("Sp", "early")
+    assert real.labels is not None
+    assert np.bincount(real.labels).tolist() == [4, 8]
