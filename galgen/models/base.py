@@ -336,7 +336,9 @@ class AdversarialModule(SamplingModule):
         if self.recipe.ada:
             draws = [streams.uniform(f"augment {of}", DRAWS).to(real) for of in ("real", "fake")]
             p = self.ada.p.to(real.device)
-            real, fake = augment(real, draws[0], p), augment(fake, draws[1], p)
+            kept = isinstance(guess := self.critic.guess, Guess) and guess.parts[1] > 0
+            real = augment(real, draws[0], p, keep_numbers=kept)
+            fake = augment(fake, draws[1], p, keep_numbers=kept)
         return real, fake
 
     def _path(self, condition: Tensor | None, streams: StepStreams) -> Tensor:

@@ -23,9 +23,11 @@ SHIFT = 0.125
 SCALE = 0.25
 #: Side of the covered square, as a fraction of the image's.
 CUTOUT = 0.5
+#: Which of the draws decide the change of scale, and whether there is a square.
+_ZOOM, _COVER = 5, 8
 
 
-def augment(images: Tensor, draws: Tensor, p: Tensor) -> Tensor:
+def augment(images: Tensor, draws: Tensor, p: Tensor, *, keep_numbers: bool = False) -> Tensor:
     """Images as the critic sees them.
 
     In this order, each with probability p: mirrored left to right; turned by a random multiple of
@@ -48,12 +50,20 @@ def augment(images: Tensor, draws: Tensor, p: Tensor) -> Tensor:
         whatever else is in the batch.
     p
         Probability, 0-dim, on the images' device.
+    keep_numbers
+        Neither scale nor cover, which change a galaxy's size and flux: for a critic that learns
+        to read such numbers in what it sees. From scaled and covered images it would learn to
+        read too near to the mean, and the generator to exaggerate.
 
     Returns
     -------
     Tensor
         Shape (N, C, H, H), channels_last; differentiable to any order.
     """
+    if keep_numbers:
+        draws = draws.clone()
+        draws[:, _ZOOM] = 0.5
+        draws[:, _COVER] = 1.0
     # Given that a uniform number is below p, it is uniform below p: one number decides both
     # whether and how.
     met = draws < p
@@ -62,7 +72,7 @@ def augment(images: Tensor, draws: Tensor, p: Tensor) -> Tensor:
     pixels = images.permute(0, 2, 3, 1)
     moved = met[:, [0, 1, 2, 4]].any(dim=1)[:, None, None, None]
     pixels = torch.where(moved, _interpolate(pixels, *_sources(side, draws, met, how)), pixels)
-    covered = _covered(side, draws, met[:, 8], how[:, 8])
+    covered = _covered(side, draws, met[:, _COVER], how[:, _COVER])
     return pixels.masked_fill(covered[..., None], 0.0).permute(0, 3, 1, 2)
 
 
@@ -73,7 +83,7 @@ def _sources(side: int, draws: Tensor, met: Tensor, how: Tensor) -> tuple[Tensor
     mirror = torch.where(met[:, 0] & (how[:, 0] < 0.5), -1.0, 1.0)
     turns = (4 * how[:, 1]).floor()
     angle = torch.where(met[:, 4], (2 * how[:, 4] - 1) * math.pi, 0.0)
-    zoom = torch.where(met[:, 4], torch.exp2(SCALE * (2 * draws[:, 5] - 1)), 1.0)
+    zoom = torch.where(met[:, 4], torch.exp2(SCALE * (2 * draws[:, _ZOOM] - 1)), 1.0)
     most = round(SHIFT * side)
     whole = ((2 * most + 1) * torch.stack([how[:, 2], draws[:, 3]])).floor() - most
     part = draws[:, 6:8].T - 0.5

@@ -92,3 +92,26 @@ def test_options_that_make_no_sense() -> None:
         DCGAN(16, 1, codes=-1)
     with pytest.raises(ConfigError, match=r"codes and recipe\.mixing 0\.9.*recipe\.mixing to 0"):
         check_recipe(DCGAN, Recipe(mixing=0.9), {"codes": 2})
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "numbers", "kept"),
+    [("auxiliary", ("mag_r",), True), ("both", ("mag_r",), True), ("both", (), False),
+     ("projection", ("mag_r",), False)],
+)  # fmt: skip
+def test_images_that_numbers_are_read_in_keep_size_and_flux(
+    monkeypatch: pytest.MonkeyPatch, conditioning: str, numbers: tuple[str, ...], kept: bool
+) -> None:
+    seen = []
+
+    def note(images: Tensor, draws: Tensor, p: Tensor, *, keep_numbers: bool = False) -> Tensor:
+        seen.append(keep_numbers)
+        return images
+
+    monkeypatch.setattr("galgen.models.base.augment", note)
+    model = DCGAN(
+        16, 1, classes=("a", "b"), numbers=numbers, recipe={"ada": True},
+        widths=[4, 4, 4], critic_widths=[4, 4, 4], conditioning=conditioning,
+    )  # fmt: skip
+    model._as_shown(torch.zeros(2, 1, 16, 16), torch.zeros(2, 1, 16, 16), StepStreams(0, 0, 2))
+    assert seen == [kept, kept]

@@ -189,3 +189,25 @@ def test_results_are_channels_last() -> None:
     x = random_images(4, bands=3).contiguous(memory_format=torch.channels_last)
     got = augment(x, torch.rand(4, DRAWS), torch.tensor(0.8))
     assert got.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_numbers_are_kept_where_nothing_may_be_scaled_or_covered() -> None:
+    """Of a galaxy in the middle: its size about its own centre and its flux, at any p."""
+    axis = torch.arange(SIDE) - (SIDE - 1) / 2
+    square = axis[:, None] ** 2 + axis**2
+    x = torch.exp(-square / 4)[None, None].repeat(300, 1, 1, 1)
+    u = torch.rand(300, DRAWS, generator=torch.Generator().manual_seed(2))
+    u[:, [SHIFT_DOWN, SHIFT_RIGHT]] = 0.99
+    before, p = u.clone(), torch.tensor(0.95)
+
+    def spread(images: Tensor) -> tuple[Tensor, Tensor]:
+        flux = images.sum(dim=(1, 2, 3))
+        return flux, (images * square).sum(dim=(1, 2, 3)) / flux
+
+    flux, size = spread(augment(x, u, p, keep_numbers=True))
+    assert torch.equal(u, before)
+    assert flux.std() < 0.01 * flux.mean()
+    assert size.std() < 0.02 * size.mean()
+    flux, size = spread(augment(x, u, p))
+    assert flux.std() > 0.1 * flux.mean()
+    assert size.std() > 0.1 * size.mean()
