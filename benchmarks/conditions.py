@@ -60,7 +60,7 @@ def main() -> None:
         "trained on shuffled numbers": judge(shuffled(make_data(config)), config, asked, given.out),
     }
     print(f"| number | galaxies | {' | '.join(COLUMNS)} |")
-    print("| --- |" * 1 + " --- |" * (1 + len(COLUMNS)))
+    print("| --- |" + " --- |" * (1 + len(COLUMNS)))
     for k, name in enumerate(names):
         for who, measured in found.items():
             row = follow(asked[:, k], measured[:, k])

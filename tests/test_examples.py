@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import yaml
 from astropy.table import Table
 from typer.testing import CliRunner
 
+from galgen.config import load_yaml, parse_settings
+from galgen.train import prepare
 from galgen_cli.main import app
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -87,6 +90,17 @@ def test_an_example_runs(name: str, real_data: Callable[[str], Path], workdir: P
     kept = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     assert (run / "checkpoints" / "last.ckpt").is_file()
     assert kept["data"]["bands"]
+
+
+def test_radio_galaxies_are_chosen_by_their_histograms() -> None:
+    """By 500 samples a class; the settings for a CPU in its remarks are ones that the pair has."""
+    config = prepare(load_yaml(EXAMPLES / "radiogan.yaml"))
+    assert (config.train.best, config.train.best_per_class) == ("rmae", True)
+    assert config.train.metric_samples == 2000
+    text = (EXAMPLES / "radiogan.yaml").read_text(encoding="utf-8")
+    small = config.replace(parse_settings(re.findall(r"--set (recipe.lr\S+|\S*width=\d+)", text)))
+    assert small.recipe.lr == 5e-4
+    assert small.model.options.items() >= {"width": 16, "critic_width": 16}.items()
 
 
 def script(name: str, *arguments: str) -> str:

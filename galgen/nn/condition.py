@@ -1,7 +1,8 @@
 """How conditions and codes enter a generator, and what a critic makes of them.
 
 A condition is one row (N, width) a galaxy as `galgen.conditions.Conditions.encode` makes it; a
-row of zeros asks for nothing and adds nothing, so that one network does both.
+row of zeros asks for nothing, so that one network does both. An `Embedding` makes a vector of zeros
+of it; a `Branch` may make something else, since batch norm has an offset of its own.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Mapping(nn.Module):
         self.entrance = Entrance(latent, given or Given())
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Latents (N, latent) and conditions (N, rows) to styles (N, width)."""
+        """Latents (N, latent) and conditions (N, length of a row) to styles (N, width)."""
         with torch.autocast(z.device.type, enabled=False):
             w, offset = pixel_norm(z.float()), self.entrance.offset(z, condition)
             if offset is not None:
@@ -79,7 +79,7 @@ class StyleGenerator(nn.Module):
     mapping: Mapping
 
     def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Latents (N, latent) and conditions (N, rows) to styles (N, W)."""
+        """Latents (N, latent) and conditions (N, width) to styles (N, W)."""
         return cast(Tensor, self.mapping(z, condition))
 
     @property

@@ -78,6 +78,16 @@ def test_the_same_seed_gives_the_same_network_and_leaves_other_draws_alone() -> 
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_seeds_of_gpus_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    torch.manual_seed(5)
+    assert seeded == [5]
+    images, labels = galaxies(9)
+    train_classifier(images, labels, CLASSES, shown=64)
+    assert seeded == [5]
+
+
 def test_scale_and_offset_of_the_images_do_not_matter() -> None:
     images, labels = galaxies(30)
     one = train_classifier(images, labels, CLASSES, shown=192).predict(images)
