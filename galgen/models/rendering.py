@@ -120,7 +120,7 @@ class Renderer:
                 z[indices[place] % CHUNK] = self._draw(indices[place])[0]
             rows = [indices[place] % CHUNK for place in places]
             asked = self._padded(condition if condition is None else condition[places], rows)
-            codes = self._encode(z.to(self.device), asked, change)
+            codes = self._encode(z.to(self.device), asked, rows, change)
             found |= {place: codes[row] for place, row in zip(places, rows, strict=True)}
         return torch.stack([found[place] for place in range(len(indices))])
 
@@ -199,8 +199,13 @@ class Renderer:
         return z, torch.randn(pixels, generator=stream)
 
     def _encode(
-        self, z: Tensor, condition: Tensor | None, change: Callable[[Tensor], Tensor] | None
+        self,
+        z: Tensor,
+        condition: Tensor | None,
+        rows: Sequence[int],
+        change: Callable[[Tensor], Tensor] | None,
     ) -> Tensor:
+        """Codes of a chunk; those outside of `rows` mean nothing."""
         if not isinstance(self.generator, StyleGenerator):
             z = z if self.truncation == 1 else self._shortened(z)
             return z if change is None else change(z)
@@ -208,7 +213,7 @@ class Renderer:
         with torch.autocast(self.device.type, enabled=False):
             w = self.generator.map(z, condition)
             if self.truncation != 1:
-                centre = self._centre(condition)
+                centre = self._centre(condition, rows)
                 w = centre + self.truncation * (w - centre)
             return self.generator.spread(w)
 
@@ -221,18 +226,28 @@ class Renderer:
             short[:, place] = z[:, place]
         return short
 
-    def _centre(self, condition: Tensor | None) -> Tensor:
-        """Mean style of each row's conditions, (N, W), or of all, (1, W)."""
+    def _centre(self, condition: Tensor | None, rows: Sequence[int]) -> Tensor:
+        """Mean style of the conditions of each of a chunk's `rows`, (CHUNK, W), zeros in the
+        others; or of all, (1, W).
+        """
         assert isinstance(self.generator, StyleGenerator)
         if condition is None:
             if None not in self._centres:
                 self._centres[None] = self.generator.mean_style()
             return self._centres[None]
-        keys = [row.numpy().tobytes() for row in condition.cpu()]
-        for key, row in zip(keys, condition, strict=True):
-            if key not in self._centres:
-                self._centres[key] = self.generator.mean_style(row[None])
-        return torch.cat([self._centres[key] for key in keys])
+        keys = [row.numpy().tobytes() for row in condition[list(rows)].cpu()]
+        found: dict[bytes | None, Tensor] = {}
+        for key, row in zip(keys, rows, strict=True):
+            if key not in found:
+                known = self._centres.get(key)
+                found[key] = self.generator.mean_style(condition[[row]]) if known is None else known
+        # Classes come again, numbers hardly ever: of those the last chunk's are enough.
+        way_in = entrance(self.generator)
+        numbers = way_in is not None and way_in.given.numbers > 0
+        self._centres = found if numbers else self._centres | found
+        centres = torch.zeros(len(condition), found[keys[0]].shape[1], device=condition.device)
+        centres[list(rows)] = torch.cat([found[key] for key in keys])
+        return centres
 
 
 def entrance(generator: nn.Module) -> Entrance | None:

@@ -57,6 +57,38 @@ def test_styles_are_truncated_towards_the_mean_style(classes: int) -> None:
         assert torch.allclose(codes, want[:, None].expand_as(codes), atol=1e-5)
 
 
+def test_centres_of_numbers_are_made_once_a_row_and_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {"latent": 6, "width": 4, "max_width": 8}
+    pair = find("stylegan2").load()
+    made: list[Tensor] = []
+
+    def counted(network: StyleGenerator, condition: Tensor | None = None) -> Tensor:
+        assert condition is not None
+        made.extend(condition)
+        return mean_style(network, condition)
+
+    mean_style = StyleGenerator.mean_style
+    monkeypatch.setattr(StyleGenerator, "mean_style", counted)
+    rows = torch.randn(4, 2)
+    rows[:, 1] = 1
+    rows[3] = rows[2]
+    renderer = Renderer(pair(16, 2, numbers=["mag"], **options).average.network.eval(), 1, 0.5)
+    codes = [renderer.codes(PICKED, rows), renderer.codes([40, 35], rows[2:])]
+    # Neither for the empty places of three chunks, nor again for the last chunk's row.
+    assert len(made) == 3
+    assert torch.equal(codes[0][2:], codes[1])
+    many = torch.cat([torch.randn(5 * CHUNK, 1), torch.ones(5 * CHUNK, 1)], dim=1)
+    renderer.codes(range(5 * CHUNK), many)
+    assert len(renderer._centres) == CHUNK
+    made.clear()
+    renderer = Renderer(pair(16, 2, classes=["a", "b"], **options).average.network.eval(), 1, 0.5)
+    for index in (0, 40, 70, 100):
+        renderer.codes([index], torch.eye(2)[[index // 10 % 2]])
+    assert len(made) == 2
+
+
 @pytest.mark.parametrize("pair", ["dcgan", "r3gan"])
 def test_latents_without_styles_are_shortened(pair: str) -> None:
     made = network(pair)
