@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 #: Training galaxies whose numbers a model keeps, so that samples can have theirs.
 KEPT_ROWS = 2048
+#: Of every class at least so many of them, or all it has.
+KEPT_OF_CLASS = 16
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Conditions:
         The continuous conditions.
     rows
         Class number (-1 for none) and numbers, in their own units, of up to `KEPT_ROWS` training
-        galaxies, where there are numbers.
+        galaxies, where there are numbers, and of `KEPT_OF_CLASS` of each class.
     """
 
     classes: tuple[str, ...] = ()
@@ -121,9 +123,8 @@ class Conditions:
                     high=float(column.max()),
                 )
             )
-        step = -(-len(values) // KEPT_ROWS)
         kind = np.full(len(values), -1) if labels is None else labels
-        table = np.column_stack([kind, values])[::step]
+        table = np.column_stack([kind, values])[_kept(kind)]
         # Seven digits are all that float32 networks see.
         rows = tuple(tuple(float(f"{value:.7g}") for value in row) for row in table)
         return cls(tuple(classes), counts if classes else (), tuple(fitted), rows)
@@ -182,3 +183,14 @@ class Conditions:
             tuple(Number(**number) for number in state["numbers"]),
             tuple(tuple(float(value) for value in row) for row in state["rows"]),
         )
+
+
+def _kept(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows to keep, in order: every so many, and more of classes that have too few among them."""
+    every = np.arange(0, len(labels), -(-len(labels) // KEPT_ROWS))
+    kept = [every]
+    for number in np.unique(labels):
+        if (labels[every] == number).sum() < KEPT_OF_CLASS:
+            own = np.flatnonzero(labels == number)
+            kept.append(own[:: max(1, len(own) // KEPT_OF_CLASS)][:KEPT_OF_CLASS])
+    return np.unique(np.concatenate(kept))

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from galgen.conditions import KEPT_ROWS, Conditions, Number
+from galgen.conditions import KEPT_OF_CLASS, KEPT_ROWS, Conditions, Number
 
 LABELS = np.array([0, 1, 1, 1])
 VALUES = np.array([[18.0, 0.5], [20.0, 0.7], [22.0, 0.9], [20.0, 0.7]])
@@ -69,6 +69,22 @@ def test_a_few_thousand_galaxies_are_kept() -> None:
     assert conditions.rows[0][0] == -1
     kept = np.array(conditions.rows)[:, 1]
     assert abs(kept.mean() - values.mean()) < 0.05
+
+
+def test_some_galaxies_of_every_class_are_kept() -> None:
+    labels = np.zeros(20 * KEPT_ROWS, np.int64)
+    # None of the rare ones, and few of the middling ones, lie on the rows that are kept anyhow.
+    labels[7:2000:200], labels[1::600] = 1, 2
+    conditions = Conditions.of(
+        ("often", "rare", "seldom"), labels, [Number("x")], np.arange(len(labels))[:, None] * 1.0
+    )
+    kept = np.array(conditions.rows)
+    counts = np.bincount(kept[:, 0].astype(int), minlength=3)
+    assert counts[1] == (labels == 1).sum() < KEPT_OF_CLASS
+    assert counts[2] >= KEPT_OF_CLASS
+    assert counts[0] <= KEPT_ROWS
+    assert np.array_equal(labels[kept[:, 1].astype(int)], kept[:, 0])
+    assert (np.diff(kept[:, 1]) > 0).all()
 
 
 def test_there_and_back_through_json() -> None:

@@ -221,7 +221,8 @@ def draw(
     Each follows from the request, the seed and the sample's number alone. A number that is asked
     for is the point, or uniform in the range. What is not asked for is that of a training galaxy,
     so that it goes with the rest: one of the `NEIGHBOURS` nearest in the numbers that are asked
-    for, in standard deviations, among those of the class that is asked for.
+    for, in standard deviations, among those of the class that is asked for. Where that leaves
+    several classes, each comes as often as its share of the training set says.
 
     Raises
     ------
@@ -250,13 +251,14 @@ def _companions(
     """Class numbers (n,) and numbers (n, numbers): what is asked for, and what goes with it."""
     mean, std = (np.array([getattr(n, k) for n in conditions.numbers]) for k in ("mean", "std"))
     table = np.array(conditions.rows or [(-1, *mean)])
-    if label is not None and (table[:, 0] == label).any():
-        table = table[table[:, 0] == label]
+    stands = _stands_for(table[:, 0].astype(np.int64), conditions.counts)
+    if label is not None and (own := table[:, 0] == label).any():
+        table, stands = table[own], stands[own]
     places = [k for k, name in enumerate(conditions.names) if name in request.where]
     low, high = (
         np.array([request.where[conditions.names[k]][end] for k in places]) for end in (0, 1)
     )
-    near: dict[bytes, NDArray[np.int64]] = {}
+    near: dict[bytes, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
     labels = np.empty(len(indices), np.int64)
     values = np.empty((len(indices), len(mean)))
     for place, index in enumerate(indices):
@@ -268,12 +270,26 @@ def _companions(
         key = wanted.tobytes()
         if key not in near:
             apart = (((table[:, 1:][:, places] - wanted) / std[places]) ** 2).sum(axis=1)
-            near[key] = _nearest(apart, NEIGHBOURS if places else len(apart))
-        galaxy = table[near[key][int(chance[0] * len(near[key]))]]
+            found = _nearest(apart, NEIGHBOURS if places else len(apart))
+            near[key] = found, stands[found].cumsum()
+        found, edges = near[key]
+        galaxy = table[found[int(np.searchsorted(edges[:-1], chance[0] * edges[-1], "right"))]]
         labels[place] = galaxy[0] if label is None else label
         values[place] = galaxy[1:]
         values[place, places] = wanted
     return labels, values
+
+
+def _stands_for(labels: NDArray[np.int64], counts: Sequence[int]) -> NDArray[np.float64]:
+    """How many training galaxies each kept one (N,) stands for, which of rare classes are fewer
+    (see `galgen.conditions.KEPT_OF_CLASS`); 1 where there are no classes.
+    """
+    classes = np.flatnonzero(np.bincount(labels[labels >= 0], minlength=len(counts)))
+    stands = np.ones(len(labels))
+    for number in classes.tolist():
+        stands[labels == number] = counts[number] / (labels == number).sum()
+    stands[labels < 0] = stands[labels >= 0].max(initial=1.0)
+    return stands
 
 
 def _nearest(apart: NDArray[np.float64], count: int) -> NDArray[np.int64]:

@@ -147,6 +147,28 @@ def test_galaxies_without_a_class_are_asked_as_such() -> None:
     assert set(asked(conditions, label="red")[0]) == {1}
 
 
+def test_classes_too_rare_for_the_rows_are_drawn_by_their_counts_with_their_own_numbers() -> None:
+    """One galaxy in 2,000 is a ring: red rings, blue others, of all magnitudes."""
+    random = np.random.default_rng(3)
+    labels = np.zeros(60_000, np.int64)
+    labels[5::2000] = 1
+    values = np.column_stack(
+        [random.uniform(18, 22, 60_000), labels + random.normal(0, 0.1, 60_000)]
+    )
+    conditions = Conditions.of(("other", "ring"), labels, [Number("mag_r"), Number("g-r")], values)
+    drawn, numbers = asked(conditions, 4000)
+    assert (drawn == 1).sum() <= 8
+    drawn, numbers = asked(conditions, 50, label="ring")
+    assert numbers[:, 1].min() > 0.5
+    # Neighbours in magnitude are as seldom rings, though more of these than of others are kept.
+    drawn, numbers = asked(conditions, 2000, where={"mag_r": (18.0, 22.0)})
+    assert (drawn == 1).sum() <= 6
+    rare = Conditions(("other", "ring"), (1000, 3000), conditions.numbers, conditions.rows)
+    drawn, numbers = asked(rare, 1000)
+    assert 0.7 < drawn.mean() < 0.8
+    assert numbers[drawn == 1, 1].min() > 0.5
+
+
 def test_a_class_with_no_galaxy_kept_has_the_numbers_of_the_others() -> None:
     kept = tuple(row for row in both().rows if row[0] == 1)
     conditions = Conditions(("blue", "red"), (1, 599), both().numbers, kept)
