@@ -27,7 +27,7 @@ from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import find
-from galgen.models.rules import check_growth, check_options, check_recipe
+from galgen.models.rules import check_data, check_growth, check_options, check_recipe
 from galgen.models.sampling import KERNELS
 from galgen.plan import CONFIG, describe, resolve, write_config
 from galgen.randomness import key
@@ -127,6 +127,8 @@ def make_model(
         **config.model.options,
     )
     model.conditions = conditions
+    # Here and not only when Lightning sets it up, where the run's folder is there already.
+    check_data(model, data, 1, named_bands=True)
     if kernels is None:
         model.make_psf(data.spec)
     else:
@@ -239,6 +241,7 @@ def resume(
         standard=Conditions.from_dict(card["conditions"]).numbers,
     )
     check_choice(config.train, data.spec, data.conditions.classes)
+    _refuse_other_conditions(folder, Conditions.from_dict(card["conditions"]), data.conditions)
     model = make_model(config, data, checkpoint.read(last)["ema"].get(KERNELS))
     settle(model, config)
     if is_first():
@@ -276,6 +279,19 @@ def _refuse_other_run(old: RunConfig, new: RunConfig) -> None:
             )
     if before["train"]["batch"] != after["train"]["batch"]:
         raise ConfigError("--resume keeps the run's own --batch: leave it out.")
+
+
+def _refuse_other_conditions(run: Path, then: Conditions, now: Conditions) -> None:
+    """The networks know classes and numbers by their places."""
+    for what, old, new in (
+        ("classes", then.classes, now.classes),
+        ("numbers", then.names, now.names),
+    ):
+        if old != new:
+            raise ConfigError(
+                f"{run} began with the {what} {', '.join(old) or 'none'}, and its data now have "
+                f"{', '.join(new) or 'none'}: put them back as they were, or use galgen finetune."
+            )
 
 
 def fit(

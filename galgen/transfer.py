@@ -17,7 +17,8 @@ from galgen.conditions import Conditions
 from galgen.config import RunConfig
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.base import AdversarialModule
-from galgen.nn.condition import ENTRANCE, GUESS, PROJECTION, Branch, Embedding
+from galgen.models.rules import sort_options
+from galgen.nn.condition import ENTRANCE, GUESS, PROJECTION, Branch, Embedding, Entrance, Guess
 from galgen.nn.psf import Psf
 from galgen.sections import FinetuneConfig
 from galgen.training.freezing import select
@@ -154,8 +155,6 @@ def _fitted(
     for name, value in fresh.items():
         if name not in state or isinstance(new.get_submodule(_owner(name)), Psf):
             state[name] = value
-        elif GUESS in name.split(".") and state[name].shape != value.shape:
-            state[name] = value
         if state[name].shape != value.shape:
             raise ConfigError(
                 f"{source.path} has a {which} of another shape ({name}): leave model.options as "
@@ -177,12 +176,18 @@ def conditioned(
 
     A class keeps its vector by name, and a new one takes the mean of the old classes. Numbers are
     taken over if they are the same ones. What the checkpoint was not conditional on adds nothing at
-    first, so that the network does what it did.
+    first, so that the network does what it did; what reads it in the critic starts afresh.
     """
     old, new = (dict(getattr(m, which).named_modules()) for m in (source.module, model))
     before, now = source.module.conditions, model.conditions
     state: dict[str, Tensor] = {}
     for place, module in new.items():
+        if isinstance(module, Guess):
+            state |= _read_over(place, old.get(place), module, weights, (before, now))
+        if isinstance(module, Entrance) and module.categories is not None:
+            name = f"{place}.categories"
+            if name not in weights or weights[name].shape != module.categories.shape:
+                state[name] = torch.zeros_like(module.categories)
         if not isinstance(module, Embedding | Branch):
             continue
         mine = copy.deepcopy(module)
@@ -208,6 +213,38 @@ def conditioned(
                 mine.hidden.load_state_dict(theirs.hidden.state_dict())
         state |= {f"{place}.{name}": value for name, value in mine.state_dict().items()}
     return state
+
+
+def _read_over(
+    place: str,
+    old: nn.Module | None,
+    new: Guess,
+    weights: Mapping[str, Tensor],
+    conditions: tuple[Conditions, Conditions],
+) -> dict[str, Tensor]:
+    """State of what reads conditions and codes: classes by name, numbers if they are the same
+    ones, codes by their place; the rest as it is in the new network.
+    """
+    before, now = conditions
+    state = {name: value.clone() for name, value in new.state_dict().items()}
+    if not isinstance(old, Guess):
+        return {f"{place}.{name}": value for name, value in state.items()}
+    mine, theirs = (torch.tensor([0, *g.parts]).cumsum(0).tolist() for g in (new, old))
+    pairs: list[tuple[int, int]] = []
+    if new.parts[0] and old.parts[0]:
+        rows = band_rows(before.classes, now.classes)
+        pairs += [(k, row) for k, row in enumerate(rows) if row is not None]
+    same = (False, before.names == now.names, True, new.parts[3] == old.parts[3])
+    for part in (1, 2, 3):
+        if same[part]:
+            count = min(new.parts[part], old.parts[part])
+            pairs += [(mine[part] + k, theirs[part] + k) for k in range(count)]
+    for name in state:
+        value = weights[f"{place}.{name}"]
+        if value.shape[1:] == state[name].shape[1:]:
+            for k, row in pairs:
+                state[name][k] = value[row]
+    return {f"{place}.{name}": value for name, value in state.items()}
 
 
 def _branched(branch: Branch, before: Conditions, now: Conditions) -> dict[str, Tensor]:
@@ -277,11 +314,16 @@ def _changed(source: TrainedModel, model: AdversarialModule) -> dict[str, set[st
     changed = {}
     for which in NETWORKS:
         old, new = (dict(getattr(m, which).named_parameters()) for m in (source.module, model))
-        names = {name for name in old if name not in new or not new[name].requires_grad}
+        names = {
+            name
+            for name in old
+            if name not in new or not new[name].requires_grad or new[name].shape != old[name].shape
+        }
         if rows != list(range(len(source.spec.bands))):
             names |= {name for name, _ in getattr(model, which).band_parameters()}
         before, now = source.module.conditions, model.conditions
-        if (before.classes, before.names) != (now.classes, now.names):
+        settings = [sort_options(m.options)[1] for m in (source.module, model)]
+        if (before.classes, before.names, settings[0]) != (now.classes, now.names, settings[1]):
             names |= {name for name in new if of_conditions(name)}
         changed[which] = names
     return changed

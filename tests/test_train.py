@@ -21,7 +21,17 @@ from galgen.config import RunConfig
 from galgen.data.augment import Augmentation
 from galgen.errors import CheckpointError, ConfigError, DataError, OutputError
 from galgen.train import prepare, resume, train
-from tiny import OPTIONS, assert_same_training, differences, interrupt_at, last, logged, run, tiny
+from tiny import (
+    OPTIONS,
+    assert_same_training,
+    classes_folder,
+    differences,
+    interrupt_at,
+    last,
+    logged,
+    run,
+    tiny,
+)
 
 
 def digest(outcome: Any) -> str:
@@ -302,3 +312,17 @@ def test_config_yaml_says_what_auto_penalties_are(tmp_path: Path) -> None:
     assert "r1: auto" in rest
     without = run(tmp_path, recipe__loss="logistic", recipe__r1=0, recipe__r2=0)
     assert (without.run / "config.yaml").read_text().startswith("seed:")
+
+
+def test_resuming_with_other_classes_is_refused(tmp_path: Path) -> None:
+    folder = classes_folder(tmp_path / "blobs")
+    first = run(tmp_path / "runs", data__source=str(folder), data__count=None)
+    (folder / "edge").rename(folder / "spiral")
+    with pytest.raises(ConfigError, match=r"began with the classes edge, round.* now have round"):
+        resume(first.run, changes={"train.images": 160})
+
+
+def test_labels_to_drop_are_missed_before_a_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"recipe\.label_dropout 0\.1 has no labels to drop"):
+        run(tmp_path / "runs", recipe__label_dropout=0.1)
+    assert not (tmp_path / "runs").exists()

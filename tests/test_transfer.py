@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from galgen.checkpoint import TrainedModel
 from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
 from galgen.finetune import finetune, prepare
-from galgen.train import make_model, resume
+from galgen.train import make_data, make_model, resume
 from galgen.transfer import of_conditions, transfer
 from galgen_cli.main import app
 from models.test_contract import CASES
@@ -397,3 +398,61 @@ def test_an_option_that_changes_the_networks(source: TrainedModel, tmp_path: Pat
     wide = {**SHORT, "model.options": {**OPTIONS, "widths": [8, 8, 12]}}
     with pytest.raises(ConfigError, match=r"generator of another shape .* leave model.options"):
         finetune(source, config=wide, out=tmp_path)
+
+
+CODED = {"latent": 8, "widths": [8, 8, 8], "critic_widths": [8, 8, 8]}
+
+
+def test_optimizers_are_kept_where_they_still_fit(tmp_path: Path) -> None:
+    """Adam's moments of another shape would be read beyond their end."""
+    folder = classes_folder(tmp_path / "blobs")
+    settings = {"data__source": str(folder), "data__count": None}
+    first = run(tmp_path / "a", model__options={**CODED, "codes": 1}, **settings)
+    source = checkpoint.load(first.run)
+    options = {**CODED, "codes": 4, "categories": 3, "conditioning": "both"}
+    config = prepare(
+        source,
+        str(folder),
+        {"model.options": options, "finetune.keep": "optimizers", "train.images": 64},
+        {"train.batch": 8, "train.precision": "32", "train.accelerator": "cpu"},
+    )
+    model = make_model(config, make_data(config))
+    taken = transfer(source, model, config)
+    critic = dict(model.critic.named_parameters())
+    assert "score.weight" in taken.moments["critic"]
+    assert not any(of_conditions(name) for name in taken.moments["critic"])
+    for name, moment in taken.moments["critic"].items():
+        assert moment["exp_avg"].shape == critic[name].shape, name
+    assert not model.generator.entrance.categories.any()
+    tuned = finetune(source, str(folder), config=config, out=tmp_path / "b")
+    assert (tuned.reason, tuned.images) == ("finished", 64)
+
+
+def test_what_is_read_keeps_its_class(tmp_path: Path) -> None:
+    folder = classes_folder(tmp_path / "blobs")
+    options = {**CODED, "conditioning": "both", "codes": 2}
+    settings = {"data__source": str(folder), "data__count": None, "model__options": options}
+    source = checkpoint.load(run(tmp_path / "a", **settings).run)
+    config = prepare(source, str(folder))
+    model = make_model(config, make_data(config))
+    model.conditions = dataclasses.replace(model.conditions, classes=("round", "spiral"))
+    fresh = model.critic.guess.read.weight.detach().clone()
+    transfer(source, model, config)
+    before, after = source.module.critic.guess.read.weight, model.critic.guess.read.weight
+    assert torch.equal(after[0], before[1])
+    assert torch.equal(after[1], fresh[1])
+    assert torch.equal(after[2:], before[2:])
+
+
+def test_conditions_learn_under_frozen_layers(tmp_path: Path) -> None:
+    folder = classes_folder(tmp_path / "blobs")
+    plain = run(tmp_path / "a", data__source=str(folder), data__labels="none", data__count=None)
+    source = checkpoint.load(plain.run)
+    settings = {"train.images": 64, "train.batch": 8, "train.precision": "32", "finetune.freeze": 2}
+    settings |= {"data.source": str(folder), "data.labels": None, "finetune.freeze_critic": 1}
+    tuned = checkpoint.load(finetune(source, config=settings, out=tmp_path / "b").run).module
+    assert tuned.classes == ("edge", "round")
+    assert tuned.average.network.entrance.embedding.classes.abs().max() > 0
+    assert torch.equal(tuned.average.state()["mapping.0.weight"],
+                       source.module.average.state()["mapping.0.weight"])  # fmt: skip
+    assert not torch.equal(tuned.sample(2, label="edge"), tuned.sample(2, label="round"))

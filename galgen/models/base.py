@@ -37,7 +37,7 @@ from galgen.training.ada import AdaptiveP
 from galgen.training.clock import Clock
 from galgen.training.descent import cosine, descend, held, schedule
 from galgen.training.ema import GeneratorEMA
-from galgen.training.freezing import freeze, select
+from galgen.training.freezing import freeze, hold, select
 from galgen.training.growth import Growth, present
 from galgen.training.means import Means
 from galgen.training.replicas import ReplicaStrategy, world
@@ -215,9 +215,7 @@ class AdversarialModule(SamplingModule):
     def train(self, mode: bool = True) -> AdversarialModule:
         """Set the mode; frozen layers stay in evaluation mode, so that their buffers stay."""
         super().train(mode)
-        for layer in getattr(self, "frozen", []):
-            for module in layer.modules:
-                module.eval()
+        hold(getattr(self, "frozen", []))
         return self
 
     # -- Lightning -----------------------------------------------------------------------

@@ -218,9 +218,9 @@ def check_data(module: AdversarialModule, data: Any, replicas: int, *, named_ban
         ("classes", module.conditions.classes, data.conditions.classes),
         ("numbers", module.conditions.names, data.conditions.names),
     ):
-        if ours and ours != theirs:
+        if module.conditions and ours != theirs:
             raise ConfigError(
-                f"the model knows the {what} {', '.join(ours)}, the data "
+                f"the model knows the {what} {', '.join(ours) or 'none'}, the data "
                 f"{', '.join(theirs) or 'none'}: build it with the data's, {what}=[...]."
             )
     if module.recipe.label_dropout and not module.conditions:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from galgen.nn.condition import Branch, Embedding, Entrance
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -19,14 +21,29 @@ class Layer:
     block
         Name of the block that it belongs to, ``16x16`` or ``mapping``.
     modules
-        The modules that hold its parameters and buffers.
+        The modules that hold its parameters and buffers. What conditions and codes pass inside them
+        is no part of the unit: it says what to make, and has to learn new classes and numbers
+        whatever is frozen.
     """
 
     name: str
     block: str
     modules: tuple[nn.Module, ...]
 
+    def parts(self) -> Iterator[nn.Module]:
+        """All modules of the layer, those within them too."""
+        for module in self.modules:
+            yield from _parts(module)
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """All parameters of the layer."""
-        for module in self.modules:
-            yield from module.parameters()
+        for part in self.parts():
+            yield from part.parameters(recurse=False)
+
+
+def _parts(module: nn.Module) -> Iterator[nn.Module]:
+    if isinstance(module, Entrance | Embedding | Branch):
+        return
+    yield module
+    for child in module.children():
+        yield from _parts(child)

@@ -42,6 +42,13 @@ def select(layers: Sequence[Layer], depth: int, unit: str, option: str) -> list[
 def freeze(layers: Sequence[Layer]) -> None:
     """Stop gradients into the layers and keep their norms and dropouts in evaluation mode."""
     for layer in layers:
-        for module in layer.modules:
-            module.requires_grad_(False)
-            module.eval()
+        for parameter in layer.parameters():
+            parameter.requires_grad_(False)
+    hold(layers)
+
+
+def hold(layers: Sequence[Layer]) -> None:
+    """Set the layers' norms and dropouts to evaluation mode."""
+    for layer in layers:
+        for part in layer.parts():
+            part.training = False

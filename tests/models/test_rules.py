@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from galgen.data.module import CutoutDataModule
 from galgen.errors import ConfigError
 from galgen.models.registry import PAIRS, find
-from galgen.models.rules import check_recipe
+from galgen.models.rules import check_data, check_recipe
 from galgen.sections import Recipe
+from tiny import KINDS, classes_folder
 
 BATCH_NORM = {"norm": "batch"}
 
@@ -100,3 +103,12 @@ def test_a_run_is_refused_before_it_reads_anything() -> None:
         prepare({"data.source": "nowhere", "recipe.mixing": 0.5})
     with pytest.raises(ConfigError, match=r"recipe\.loss relativistic .*batch norm"):
         prepare({"data.source": "nowhere", "model.options": {"norm": "batch"}})
+
+
+def test_a_model_knows_all_conditions_of_its_data_or_none(tmp_path: Path) -> None:
+    data = CutoutDataModule(classes_folder(tmp_path / "blobs"), size=16, batch=8, **KINDS["both"])
+    for known in ({"classes": ("edge", "round")}, {"numbers": ("height", "width")}):
+        model = find("dcgan").load()(16, data.spec.bands, **known)
+        with pytest.raises(ConfigError, match=r"the model knows the .* none, the data"):
+            check_data(model, data, 1, named_bands=True)
+    check_data(find("dcgan").load()(16, data.spec.bands), data, 1, named_bands=True)

@@ -8,7 +8,9 @@ from torch import nn
 
 from galgen import DCGAN
 from galgen.errors import ConfigError
+from galgen.nn.condition import Branch
 from galgen.training.freezing import Layer, freeze, select
+from galgen.transfer import of_conditions
 
 
 def layers() -> list[Layer]:
@@ -57,16 +59,17 @@ def test_training_mode_leaves_frozen_layers_in_evaluation_mode() -> None:
     frozen = model.freeze_layers(generator=2, critic=1)
     model.train()
     for layer in frozen:
-        assert not any(m.training for m in layer.modules)
+        assert not any(m.training for m in layer.parts())
     assert model.generator.training
     assert model.critic.mix.training
 
 
-def test_every_parameter_belongs_to_exactly_one_layer() -> None:
-    model = DCGAN(size=37, classes=("a", "b"))
+def test_every_parameter_belongs_to_exactly_one_layer_or_to_the_conditions() -> None:
+    model = DCGAN(size=37, classes=("a", "b"), numbers=("m",))
     for network in (model.generator, model.critic):
         listed = [id(p) for layer in network.layers() for p in layer.parameters()]
-        assert sorted(listed) == sorted(id(p) for p in network.parameters())
+        asked = [id(p) for name, p in network.named_parameters() if of_conditions(name)]
+        assert sorted(listed + asked) == sorted(id(p) for p in network.parameters())
 
 
 def test_nothing_left_to_train() -> None:
@@ -75,3 +78,23 @@ def test_nothing_left_to_train() -> None:
         model.freeze_layers(critic=len(model.critic.layers()))
     assert model.frozen == []
     assert all(p.requires_grad for p in model.critic.parameters())
+
+
+def test_conditions_are_learnt_whatever_is_frozen() -> None:
+    from galgen.models.dcgan import DCGAN
+    from galgen.models.radiogan import RadioGAN
+
+    for make in (DCGAN, RadioGAN):
+        model = make(16, 1, classes=("a", "b"), numbers=("m",), categories=2, grain=False)
+        model.freeze_layers(generator=2, critic=1)
+        free = {name for name, p in model.named_parameters() if p.requires_grad}
+        paths = {name for name, _ in model.named_parameters() if of_conditions(name)}
+        assert any("generator.entrance" in name for name in paths)
+        assert paths <= free
+        frozen = {name for name, _ in model.named_parameters()} - free
+        assert any(name.startswith("generator.") for name in frozen)
+        assert any(name.startswith("critic.") for name in frozen)
+        model.train()
+        for name, module in model.named_modules():
+            if isinstance(module, Branch) or name.endswith("entrance"):
+                assert module.training
