@@ -146,7 +146,9 @@ def _refuse_numbers(values: Sequence[str], text: str) -> None:
         )
 
 
-def too_few(counts: dict[str, int], labels: str | None, built_in: bool) -> str | None:
+def too_few(
+    counts: dict[str, int], labels: str | None, built_in: bool, held: Mapping[str, int]
+) -> str | None:
     """A sentence on classes with fewer than `FEWEST` training images, and the way out.
 
     Parameters
@@ -157,13 +159,20 @@ def too_few(counts: dict[str, int], labels: str | None, built_in: bool) -> str |
         What ``--labels`` said, None for classes that are sub-folders.
     built_in
         True for a set without files.
+    held
+        Held-out images of each class.
     """
     few = {name: count for name, count in counts.items() if count < FEWEST}
     if not few:
         return None
     name, count = next(iter(few.items()))
     images = "1 image" if count == 1 else f"{count} images"
-    more = f" (and {len(few) - 1} more classes have too few)" if len(few) > 1 else ""
+    aside = []
+    if held[name]:
+        aside.append(f"{held[name]} more held out")
+    if len(few) > 1:
+        aside.append(f"{len(few) - 1} more classes have too few")
+    more = f" ({'; '.join(aside)})" if aside else ""
     ways = ["leave classes alone by --labels none"]
     if built_in:
         ways.insert(0, "make more galaxies by --set data.count=...")

@@ -163,7 +163,10 @@ class CutoutDataModule(L.LightningDataModule):
     def split(self) -> tuple[np.ndarray, np.ndarray]:
         """Indices of the training and of the held-out galaxies."""
         if isinstance(self.holdout, float | int):
-            train, held = split_by_group(self.cutouts.groups, float(self.holdout), self.seed)
+            labels = self.cutouts.labels if len(self.cutouts.classes) > 1 else None
+            train, held = split_by_group(
+                self.cutouts.groups, float(self.holdout), self.seed, labels
+            )
         else:
             names = set(self.holdout)
             mask = np.array([name in names for name in self.cutouts.names])
@@ -205,7 +208,13 @@ class CutoutDataModule(L.LightningDataModule):
         else:
             counts = np.bincount(labels, minlength=len(classes)).tolist()
             text, built_in = self._reading.get("labels"), str(self.source) in BUILT_IN
-            few = too_few(dict(zip(classes, counts, strict=True)), text, built_in)
+            out = np.bincount(cutouts.labels[self.split[1]], minlength=len(classes)).tolist()
+            few = too_few(
+                dict(zip(classes, counts, strict=True)),
+                text,
+                built_in,
+                dict(zip(classes, out, strict=True)),
+            )
             if few is not None:
                 raise DataError(few)
         kept = {number.name: number for number in self.standard}

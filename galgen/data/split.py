@@ -8,11 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from galgen.data.classes import FEWEST
 from galgen.errors import ConfigError
 
 
 def split_by_group(
-    groups: Sequence[str], fraction: float, seed: int
+    groups: Sequence[str],
+    fraction: float,
+    seed: int,
+    labels: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices for training and for the hold-out; no group is in both.
 
@@ -29,6 +33,10 @@ def split_by_group(
         `fraction` is positive and there are two, and at least one is left for training.
     seed
         Another seed holds out other galaxies.
+    labels
+        Class numbers (N,). A group is passed over that would leave a class with fewer than
+        `galgen.data.classes.FEWEST` galaxies to train on (or with fewer than it has), so none is
+        held out where each would.
 
     Raises
     ------
@@ -48,22 +56,38 @@ def split_by_group(
             f"all {len(groups)} galaxies belong to the group {next(iter(sizes))!r}, so none can be "
             "held out: choose another data.group or set data.holdout=0."
         )
+    holds = _classes_of(groups, labels)
+    left = sum(holds.values(), np.zeros(0 if labels is None else int(labels.max()) + 1, np.int64))
+    needed = np.minimum(left, FEWEST)
     quota = max(1.0, fraction * len(groups))
     held: set[str] = set()
     count = 0
     order = sorted(sizes, key=lambda name: _rank(name, seed))
     for group in order:
         # A group that overshoots by more than stopping short would is left to training.
-        if count + sizes[group] - quota > quota - count:
+        if count + sizes[group] - quota > quota - count or (left - holds[group] < needed).any():
             continue
         if len(held) + 1 == len(sizes) or count >= quota:
             break
         held.add(group)
         count += sizes[group]
-    if not held:
-        held.add(min(order, key=sizes.__getitem__))
+        left = left - holds[group]
+    spare = [group for group in order if not (left - holds[group] < needed).any()]
+    if not held and spare:
+        held.add(min(spare, key=sizes.__getitem__))
     mask = np.array([str(group) in held for group in groups])
     return everyone[~mask], everyone[mask]
+
+
+def _classes_of(
+    groups: Sequence[str], labels: NDArray[np.int64] | None
+) -> dict[str, NDArray[np.int64]]:
+    """How many galaxies of each class every group holds; nothing without labels."""
+    numbers = 0 if labels is None else int(labels.max()) + 1
+    found = {str(group): np.zeros(numbers, np.int64) for group in groups}
+    for group, label in zip(groups, () if labels is None else labels, strict=labels is not None):
+        found[str(group)][label] += 1
+    return found
 
 
 def _rank(group: str, seed: int) -> bytes:

@@ -332,6 +332,12 @@ def test_a_class_with_fewer_than_two_training_images(survey: Path, tmp_path: Pat
     with pytest.raises(DataError, match=r"the class 'edge' has [01] images? to train on.*none"):
         _ = module(folder).conditions
     assert not module(folder, labels="none").conditions
+    three = classes_folder(tmp_path / "three", {"edge": 3, "round": 14})
+    for seed in range(8):
+        assert min(module(three, holdout=0.5, seed=seed).conditions.counts) >= 2
+    names = [name for name in module(three).cutouts.names if "edge" in name][:2]
+    with pytest.raises(DataError, match=r"has 1 image to train on \(2 more held out\), and at lea"):
+        _ = module(three, holdout=names).conditions
     with_values(survey, "k", {k: "ab"[k % 2] for k in range(COUNT)} | {3: "rare"})
     with pytest.raises(DataError, match=r"'rare' has 1 image .*data\.select=more\.csv:k!=rare'"):
         _ = module(survey, labels="more.csv:k", holdout=0.0).conditions

@@ -62,3 +62,30 @@ def test_a_group_of_most_galaxies_is_never_held_out() -> None:
     pairs = ["a", "a", "a", "b", "b", "b", "b"]
     for seed in range(5):
         assert split_by_group(pairs, 0.1, seed)[1].tolist() == [0, 1, 2]
+
+
+def test_rare_classes_keep_two_to_train_on_and_others_are_held_out_instead() -> None:
+    groups = [f"g{i}" for i in range(60)]
+    labels = np.zeros(60, np.int64)
+    labels[:3], labels[3:5] = 1, 2
+    touched = 0
+    for seed in range(40):
+        plain = split_by_group(groups, 0.5, seed)
+        train, held = split_by_group(groups, 0.5, seed, labels)
+        assert np.bincount(labels[train]).min() >= 2
+        assert len(held) == 30
+        if np.bincount(labels[plain[0]], minlength=3).min() >= 2:
+            assert np.array_equal(held, plain[1])
+        else:
+            touched += 1
+    assert 5 < touched < 40
+
+
+def test_where_each_galaxy_is_needed_none_is_held_out() -> None:
+    train, held = split_by_group(list("abcd"), 0.5, 0, np.array([0, 0, 1, 1]))
+    assert train.tolist() == [0, 1, 2, 3]
+    assert len(held) == 0
+    # Whole groups stay together: the one that holds both of a class stays in training.
+    scenes = ["s", "s", *(f"g{i}" for i in range(8))]
+    for seed in range(10):
+        assert 0 in split_by_group(scenes, 0.3, seed, np.array([1, 1] + 8 * [0]))[0]
