@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from galgen.nn.scoring import ScoringCritic
 from galgen.report.pictures import composite
 from galgen.report.strips import table, write_png
 from galgen.runs import make_folder
+from galgen.training.machine import find_accelerator
 
 #: Seed of the galaxies that are measured, apart from those of pictures and metrics.
 SEED = 2_000_003
@@ -43,6 +44,8 @@ SEED = 2_000_003
 ROWS, STEPS = 3, 9
 #: Fewest galaxies that correlations are taken of.
 FEWEST = 20
+#: How often codes are shuffled.
+_SHUFFLES = 20
 _AT_ONCE = 64
 _GREY = 40
 
@@ -62,7 +65,7 @@ class Code:
         Property to the part of the variance of its ranks that the code explains: the squared
         Spearman correlation of a continuous code, eta squared of the category.
     chance
-        Property to the same with the codes shuffled: what is nothing.
+        Property to the same with the codes shuffled, the mean of 20 times: what is nothing.
     """
 
     name: str
@@ -118,6 +121,7 @@ def codes(
     if n < FEWEST:
         raise ConfigError(f"-n {n}: correlations need at least {FEWEST} galaxies.")
     folder = make_folder(Path(out))
+    model.to(find_accelerator())
     renderer = model.module.renderer(SEED)
     condition = model.module.sample_conditions(range(n), SEED)
     flux = torch.cat([part for _, part in renderer.stream(range(n), condition)])
@@ -128,7 +132,6 @@ def codes(
     if good.sum() < FEWEST:
         raise ConfigError(f"only {good.sum()} of {n} galaxies can be measured: train the model on.")
     found = _found(model, settings, flux, z, condition)
-    shuffled = np.random.default_rng(0).permutation(int(good.sum()))
     rows = []
     for name, values in _values(settings, z).items():
         follow = explained_by_category if name == "category" else explained
@@ -138,7 +141,7 @@ def codes(
                 name,
                 found[name],
                 {p: follow(mine, measured[good, k]) for k, p in enumerate(names)},
-                {p: follow(mine[shuffled], measured[good, k]) for k, p in enumerate(names)},
+                {p: by_chance(follow, mine, measured[good, k]) for k, p in enumerate(names)},
             )
         )
     study = Study(
@@ -169,6 +172,16 @@ def explained_by_category(kinds: NDArray[np.float64], values: NDArray[np.float64
     return float(between / ((ranks - ranks.mean()) ** 2).sum())
 
 
+def by_chance(
+    follow: Callable[[NDArray[np.float64], NDArray[np.float64]], float],
+    code: NDArray[np.float64],
+    values: NDArray[np.float64],
+) -> float:
+    """What a code (N,) explains of values (N,) when it is shuffled, the mean of 20 times."""
+    random = np.random.default_rng(0)
+    return float(np.mean([follow(random.permutation(code), values) for _ in range(_SHUFFLES)]))
+
+
 def _values(settings: ConditionSettings, z: Tensor) -> dict[str, NDArray[np.float64]]:
     """Codes (N,) of latents by name."""
     values = {f"code{k + 1}": z[:, k].double().numpy() for k in range(settings.codes)}
@@ -185,17 +198,18 @@ def _found(
     z: Tensor,
     condition: Tensor | None,
 ) -> dict[str, float]:
-    """How far the critic finds each code again."""
+    """How far the critic finds each code again; fluxes, latents and rows lie on the CPU."""
     critic = model.module.critic
+    device = next(critic.parameters()).device
     assert isinstance(critic, ScoringCritic)
     assert isinstance(critic.guess, Guess)
     parts = []
     for start in range(0, len(flux), _AT_ONCE):
         piece = slice(start, start + _AT_ONCE)
-        rows = None if condition is None else condition[piece]
-        read = critic.judge(model.stretch(flux[piece]), rows).read
+        rows = None if condition is None else condition[piece].to(device)
+        read = critic.judge(model.stretch(flux[piece]).to(device), rows).read
         assert read is not None
-        parts.append(read)
+        parts.append(read.cpu())
     _, _, codes_read, kinds_read = torch.cat(parts).split(critic.guess.parts, dim=1)
     found = {
         f"code{k + 1}": float(np.corrcoef(z[:, k].numpy(), codes_read[:, k].numpy())[0, 1] ** 2)
