@@ -27,6 +27,7 @@ from galgen.checkpoint import TrainedModel
 from galgen.errors import ConfigError, GalgenError
 from galgen.io.atomic import replacing
 from galgen.measure.bandorder import colour_pair, reference_band
+from galgen.measure.moments import stretch
 from galgen.measure.quantities import measure_numbers
 from galgen.models.rendering import Renderer
 from galgen.models.rules import sort_options
@@ -127,7 +128,11 @@ def codes(
     flux = torch.cat([part for _, part in renderer.stream(range(n), condition)])
     z = renderer.latents(range(n))
     names = properties(model)
-    measured = measure_numbers(flux, model.spec, names)
+    # Turned images have another stretch, so no model is conditional on it; a code may well be.
+    measured = np.column_stack(
+        [measure_numbers(flux, model.spec, names), stretch(flux, model.spec)]
+    )
+    names = (*names, "e1", "e2")
     good = np.isfinite(measured).all(axis=1)
     if good.sum() < FEWEST:
         raise ConfigError(f"only {good.sum()} of {n} galaxies can be measured: train the model on.")

@@ -62,20 +62,27 @@ def test_the_study_of_a_model(
         values[5] = np.nan
         return values
 
+    def stretched(flux: Tensor, spec: Any) -> np.ndarray:
+        z = coded.module.renderer(study.SEED).latents(range(len(flux)))
+        return np.column_stack([np.random.default_rng(2).normal(size=len(flux)), z[:, 1]])
+
     monkeypatch.setattr(study, "measure_numbers", measured)
+    monkeypatch.setattr(study, "stretch", stretched)
     found = study.codes(coded, 120, tmp_path / "codes")
     assert asked["names"] == ("mag_r", "g-r", "r_half", "ellipticity")
     assert found.measured == 119
     one, two, kinds = found.codes
     assert [c.name for c in found.codes] == ["code1", "code2", "category"]
     assert one.follows["g-r"] == pytest.approx(1)
-    assert max(two.follows.values()) < 0.15
+    assert two.follows["e2"] == pytest.approx(1)
+    assert max(v for name, v in two.follows.items() if name != "e2") < 0.15
     assert kinds.follows["r_half"] == pytest.approx(1, abs=0.01)
     # A single shuffle would be anywhere between 0 and 0.05.
     for code in (one, two):
         assert list(code.chance.values()) == pytest.approx([1 / 118] * 4, abs=0.008)
     assert list(kinds.chance.values()) == pytest.approx([2 / 118] * 4, abs=0.012)
     assert all(0 <= c.found <= 1 for c in found.codes)
+    assert set(one.follows) == {*asked["names"], "e1", "e2"}
     text = found.markdown.read_text()
     assert text.count("\n") == 6
     assert "| code1 |" in text
