@@ -180,6 +180,14 @@ def compare(
         for start in range(0, len(train), _BLOCK):
             yield matched.real(read(cutouts, train[start : start + _BLOCK]))
 
+    asked = _asked(made, cutouts, matched, model, rows, chosen, seed)
+    strange = [name for name in cutouts.classes if asked and name not in asked.classes]
+    if asked and asked.classes and strange:
+        notes = [
+            *notes,
+            f"Real galaxies of {', '.join(strange)} are of no class of the model: they are in "
+            "the scores of all galaxies alone.",
+        ]
     sets = Comparison(
         spec=matched.spec,
         fake=fake,
@@ -191,7 +199,7 @@ def compare(
         held_names=[cutouts.names[i] for i in chosen],
         fake_redshift=made.redshift,
         real_redshift=redshift(cutouts, rows),
-        asked=_asked(made, cutouts, matched, model, rows, chosen, seed),
+        asked=asked,
     )
     return sets, notes
 

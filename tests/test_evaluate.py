@@ -456,6 +456,9 @@ def test_without_the_classifier_the_rest_is_there(
     assert found["conditions"]["numbers"]["mag_g"]["r2"] > 0.9
     assert found["classes"]["dim"]["metrics"]["recall_physics"]["value"] is not None
     # Real galaxies of which nothing is known.
+    opened[0]["train"].classes = ("bright", "odd")
+    notes = evaluate(n=48, classifier=False).result["notes"]
+    assert any("Real galaxies of odd are of no class of the model" in note for note in notes)
     opened[0]["other"] = ArraySet(kinds(60, seed=4)[0], spec, "other")
     other = evaluate(None, "other", n=48, out="here").result
     assert "classes" not in other
