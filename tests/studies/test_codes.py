@@ -79,8 +79,8 @@ def test_the_study_of_a_model(
     assert kinds.follows["r_half"] == pytest.approx(1, abs=0.01)
     # A single shuffle would be anywhere between 0 and 0.05.
     for code in (one, two):
-        assert list(code.chance.values()) == pytest.approx([1 / 118] * 4, abs=0.008)
-    assert list(kinds.chance.values()) == pytest.approx([2 / 118] * 4, abs=0.012)
+        assert list(code.chance.values()) == pytest.approx([1 / 118] * 6, abs=0.008)
+    assert list(kinds.chance.values()) == pytest.approx([2 / 118] * 6, abs=0.012)
     assert all(0 <= c.found <= 1 for c in found.codes)
     assert set(one.follows) == {*asked["names"], "e1", "e2"}
     text = found.markdown.read_text()
