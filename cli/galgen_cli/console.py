@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 INTERRUPTED = 130
+#: What takes long before a run begins, see `galgen.data.measured`.
+_MEASURING = logging.getLogger("galgen.measuring")
+
+
+class _Saying(logging.Handler):
+    """Progress as sentences on standard error, wherever that is by now."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stderr)
 
 
 class Talk:
@@ -36,6 +46,10 @@ class Talk:
         self.first = os.environ.get("LOCAL_RANK", "0") == "0" and (
             os.environ.get("NODE_RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
         )
+
+        if self.first and not _MEASURING.handlers:
+            _MEASURING.addHandler(_Saying())
+            _MEASURING.setLevel(logging.INFO)
 
     @property
     def console(self) -> Console:

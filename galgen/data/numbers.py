@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from galgen.bands import ImageSpec
 from galgen.conditions import Number
+from galgen.data.measured import measured
 from galgen.data.table import pick
 from galgen.data.wanted import CATALOGUE, MEASURE, OPTION, Wanted
 from galgen.errors import ConfigError
-from galgen.measure.quantities import measure_numbers, why_not
+from galgen.measure.quantities import why_not
 
 #: What catalogues write in place of a magnitude, a redshift or a size that they lack ...
 SENTINELS = (99.0, 99.9, 99.99, 999.0, 9999.0)
@@ -22,8 +23,6 @@ SENTINELS = (99.0, 99.9, 99.99, 999.0, 9999.0)
 FAR_OFF = 10.0
 _MAD_TO_SIGMA = 1.4826
 _NOTHING = frozenset(("", "nan", "na", "n/a", "null", "none", "-", "--", "masked"))
-#: Images in memory at a time while a set is measured.
-_CHUNK = 256
 
 Values = NDArray[np.float64]
 
@@ -78,7 +77,7 @@ def gather(
         The source of a number that is not measured.
     spec, read
         Facts about the images, and those of the galaxies asked for; they are read in chunks,
-        and only where nothing else is missing.
+        and only where nothing else is missing; see `galgen.data.measured`.
 
     Raises
     ------
@@ -99,16 +98,14 @@ def gather(
     if places:
         names = [wanted[k].name for k in places]
         rows = [row for row in range(count) if reasons[row] is None]
-        for first in range(0, len(rows), _CHUNK):
-            some = rows[first : first + _CHUNK]
-            found = measure_numbers(read(some), spec, names)
-            values[np.ix_(some, places)] = found
-            for row, numbers in zip(some, found, strict=True):
-                lacking = [n for n, v in zip(names, numbers, strict=True) if not np.isfinite(v)]
-                if len(lacking) == len(names):
-                    reasons[row] = f"no galaxy is found in it to measure {', '.join(names)} of"
-                elif lacking:
-                    reasons[row] = f"too faint to measure {', '.join(lacking)}"
+        found = measured(rows, spec, names, read)
+        values[np.ix_(rows, places)] = found
+        for row, numbers in zip(rows, found, strict=True):
+            lacking = [n for n, v in zip(names, numbers, strict=True) if not np.isfinite(v)]
+            if len(lacking) == len(names):
+                reasons[row] = f"no galaxy is found in it to measure {', '.join(names)} of"
+            elif lacking:
+                reasons[row] = f"too faint to measure {', '.join(lacking)}"
     return Gathered(tuple(Number(w.name, w.source) for w in wanted), values, reasons, notes)
 
 
