@@ -201,8 +201,15 @@ def resolve(source: str | Path | None = None) -> Path:
     return found
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path, *, mapped: bool = False) -> dict[str, Any]:
     """The content of a checkpoint file, without running anything that it holds.
+
+    Parameters
+    ----------
+    path
+        The file.
+    mapped
+        Leave the tensors in the file until something reads them; for files of which little is used.
 
     Raises
     ------
@@ -211,7 +218,7 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         if re.search(r"GLOBAL|Can only (create|build)|reduce", str(error)):
             raise CheckpointError(

@@ -12,6 +12,8 @@ from galgen.errors import OutputError
 RUNS = Path("runs")
 #: Entry of a checkpoint's card that names the class whose best snapshot it is.
 BEST_OF = "best_of"
+#: Entry beside it that names the metric.
+BEST_BY = "best_by"
 _NUMBER = re.compile(r"^(\d{5,})-")
 
 

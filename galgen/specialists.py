@@ -3,7 +3,8 @@ over all classes (SCIENCE R3, ``train.best_per_class``).
 
 A run keeps ``best-CLASS.ckpt`` beside best.ckpt, an exported folder ``best-CLASS.safetensors``
 beside its weights. A model that is loaded by the name of the run or folder draws from them; one
-that is loaded by the name of a checkpoint file is that file alone.
+that is loaded by the name of a checkpoint file is that file alone. Files that a run has left behind
+which went on without ``train.best_per_class``, or with another ``train.best``, count for nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from galgen import checkpoint
 from galgen.errors import CheckpointError
-from galgen.runs import BEST_OF, snapshot_names
+from galgen.runs import BEST_BY, BEST_OF, snapshot_names
 
 if TYPE_CHECKING:
     from galgen.checkpoint import TrainedModel
@@ -66,33 +67,67 @@ def attach(model: TrainedModel) -> TrainedModel:
 
 
 def _beside(model: TrainedModel) -> dict[str, Specialist]:
-    """Those of a run."""
-    found = {}
+    """Those of a run that its latest configuration asks for."""
+    metric = _asked(model)
+    found: dict[str, Specialist] = {}
+    if metric is None:
+        return found
     for name, file in snapshot_names(model.classes).items():
         path = model.path.with_name(file)
         if not path.is_file():
             continue
-        other = checkpoint.load(path)
-        facts = [(m.name, m.spec, m.classes, m.module.options) for m in (model, other)]
-        if other.card.get(BEST_OF) != name or facts[0] != facts[1]:
+        content = checkpoint.read(path, mapped=True)
+        card = content["galgen"]
+        if card.get(BEST_BY, metric) != metric:
+            continue
+        try:
+            facts = [_facts(one) for one in (model.card, card)]
+            if card.get(BEST_OF) != name or facts[0] != facts[1]:
+                raise ValueError
+            images = int(card["clock"]["images"])
+            network = _network(model, images, content["ema"])
+        except (KeyError, TypeError, ValueError, RuntimeError):
             raise CheckpointError(
                 f"{path} is not the snapshot of {name} that belongs to {model.path}: take it out "
                 "of that folder, or name a checkpoint file."
-            )
-        found[name] = Specialist(other.module.average.network, path, other.images)
+            ) from None
+        found[name] = Specialist(network, path, images)
     return found
+
+
+def _asked(model: TrainedModel) -> str | None:
+    """Metric by which a run chooses snapshots of classes, None where it chooses none.
+
+    best.ckpt may be older than the last change of the configuration, last.ckpt is not.
+    """
+    last, card = model.path.with_name("last.ckpt"), model.card
+    if model.classes and last != model.path and last.is_file():
+        card = checkpoint.read(last, mapped=True)["galgen"]
+    train = (card.get("config") or {}).get("train") or {}
+    return train.get("best") if train.get("best_per_class") else None
+
+
+def _facts(card: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What all snapshots of a run have in common."""
+    return card["model"], card["spec"], card["conditions"]["classes"], card["options"]
+
+
+def _network(model: TrainedModel, images: int, state: Mapping[str, Tensor]) -> nn.Module:
+    """The averaged generator as it was after so many images."""
+    network, module = copy.deepcopy(model.module.average.network), model.module
+    if module.grows:
+        network.grow(*module.growth.at(images))  # type: ignore[operator]
+    network.load_state_dict(state)
+    return network
 
 
 def _exported(model: TrainedModel) -> dict[str, Specialist]:
     """Those of an exported folder."""
     found = {}
     for name, entry in (model.card.get(ENTRY) or {}).items():
-        network, module = copy.deepcopy(model.module.average.network), model.module
         try:
             path, images = model.path / Path(str(entry["file"])).name, int(entry["images"])
-            if module.grows:
-                network.grow(*module.growth.at(images))  # type: ignore[operator]
-            network.load_state_dict(checkpoint.read_tensors(path))
+            network = _network(model, images, checkpoint.read_tensors(path))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             detail = str(error).splitlines()[-1].strip()
             raise CheckpointError(

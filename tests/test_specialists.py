@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,6 +162,41 @@ def test_a_snapshot_of_something_else_is_refused(trained: Path, tmp_path: Path) 
     with pytest.raises(CheckpointError, match=r"best-edge\.ckpt is"):
         checkpoint.load(copy)
     assert checkpoint.load(folder / "best.ckpt").images == 128
+
+
+def test_only_the_averaged_generators_of_classes_are_read(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, mapped = [], []
+    build, load = checkpoint._build, torch.load
+
+    def reading(path: Path, **options: Any) -> Any:
+        content = load(path, **options)
+        if options.get("mmap"):
+            mapped.append(path.name)
+        return content
+
+    monkeypatch.setattr(checkpoint, "_build", lambda *a: built.append(a[1].name) or build(*a))
+    monkeypatch.setattr(torch, "load", reading)
+    checkpoint.load(trained)
+    assert built == ["best.ckpt"]
+    assert mapped == ["last.ckpt", "best-edge.ckpt", "best-round.ckpt"]
+
+
+def test_finetuning_from_a_snapshot_of_a_class_has_no_optimizers(
+    trained: Path, tmp_path: Path
+) -> None:
+    content = torch.load(trained / "checkpoints" / "best-edge.ckpt", weights_only=True)
+    del content["optimizer_states"]
+    path = tmp_path / "best-edge.ckpt"
+    torch.save(content, path)
+    command = ["finetune", str(path), str(trained.parents[1] / "blobs"), "--images", "8"]
+    command += ["--out", str(tmp_path / "runs"), "--set", "train.metric_images=0"]
+    result = CliRunner().invoke(app, [*command, "--keep", "optimizers"])
+    assert result.exit_code != 0
+    assert "holds no optimizers that fit its networks" in " ".join(result.output.split())
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
 
 
 def test_an_unconditional_run_has_none(tmp_path: Path) -> None:

@@ -108,9 +108,14 @@ class SampleMetric(L.Callback):
             return
         self.latest = self.measure(module)
         log(trainer, self.latest, module.clock.images)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Snapshots):
-                callback.offer(self.latest)
+        for callback in _snapshots(trainer):
+            callback.offer(self.latest)
+
+
+def _snapshots(trainer: L.Trainer) -> list[Snapshots]:
+    """Those that may choose by a metric."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, Snapshots)]
 
 
 def _named(metric: str, classes: tuple[str, ...], values: Mapping[int, float]) -> dict[str, float]:
@@ -177,12 +182,21 @@ class RadioCallback(SampleMetric):
     """RMAE of the histograms of radio images, see `galgen.metrics.radio`.
 
     Logged as ``rmae``, the mean over classes and histograms, and ``rmae_CLASS``; from equally
-    many samples of each class. Only for pictures of one band; nothing is logged for others.
+    many samples of each class. Only for pictures of one band; nothing is logged for others, nor
+    where snapshots are chosen by another metric, since this one needs samples of its own.
     """
+
+    chooses = True
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Measure the real set, if something is to be chosen by it."""
+        metrics = [c.metric for c in _snapshots(trainer)]
+        self.chooses = "rmae" in metrics or not metrics
+        super().on_train_start(trainer, module)
 
     def prepare(self, real: Tensor, labels: Tensor | None, module: AdversarialModule) -> None:
         """Histograms of the real set, once; the first replica's count."""
-        self.applies = radio.why_not(module.spec) is None
+        self.applies = self.chooses and radio.why_not(module.spec) is None
         metric = RadioHistograms(max(1, len(module.classes)), reset_real_features=False)
         self.metric = metric.to(module.device)
         if not self.applies or world()[0]:

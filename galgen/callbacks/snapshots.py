@@ -16,7 +16,7 @@ from galgen.errors import ConfigError
 from galgen.io.atomic import replacing
 from galgen.metrics.radio import why_not
 from galgen.models.base import AdversarialModule
-from galgen.runs import BEST_OF, snapshot_names
+from galgen.runs import BEST_BY, BEST_OF, snapshot_names
 from galgen.sections import TrainConfig
 
 #: Training images that a class needs for a snapshot of its own.
@@ -72,15 +72,18 @@ def choice_notes(train: TrainConfig, conditions: Conditions) -> list[str]:
     ]
 
 
-def save(trainer: L.Trainer, path: Path, **entries: Any) -> None:
+def save(trainer: L.Trainer, path: Path, *, optimizers: bool = True, **entries: Any) -> None:
     """Save a checkpoint under a temporary name, then rename, with further `entries` of its card.
 
-    All replicas must call it.
+    Without `optimizers` it is less than half as large and serves for everything but to train on as
+    if nothing had happened. All replicas must call it.
     """
     if trainer.world_size > 1:
         trainer.strategy.barrier()
     checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
     checkpoint["galgen"] |= entries
+    if not optimizers:
+        del checkpoint["optimizer_states"]
     if trainer.is_global_zero:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Into an open file: given a path, torch writes its name, with our process id, into it.
@@ -96,6 +99,7 @@ class Snapshots(L.Callback):
     The radio GAN's two choices (SCIENCE R3): *overall*, ``best.ckpt`` has the lowest mean over the
     classes, of which the paper kept the four lowest and galgen keeps the one; and *per class*,
     ``best-CLASS.ckpt`` has the lowest value of that class, from which its galaxies are then drawn.
+    These say of which class and by which metric, and leave the optimizers out.
 
     Parameters
     ----------
@@ -153,7 +157,8 @@ class Snapshots(L.Callback):
             if name is None:
                 save(trainer, self.folder / "best.ckpt")
             else:
-                save(trainer, self.folder / self.files[name], **{BEST_OF: name})
+                entries = {BEST_OF: name, BEST_BY: self.metric}
+                save(trainer, self.folder / self.files[name], optimizers=False, **entries)
         if module.clock.crossed(self.every):
             self.save_last(trainer, module)
 

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import galgen.callbacks.metrics
 import galgen.train
 from galgen import checkpoint
-from galgen.callbacks.metrics import SEED, samples_by_class
+from galgen.callbacks.metrics import SEED, local_samples, samples_by_class
 from galgen.errors import ConfigError
 from galgen.metrics.features import PhysicsFeatures
 from galgen.metrics.frechet import frechet_between
@@ -125,10 +126,50 @@ def test_resumed_choices_equal_uninterrupted_ones(
     resumed = galgen.train.resume(half.run)
     assert_same_training(last(whole), last(resumed))
     assert logged(whole.run) == logged(resumed.run)
+    assert {name for name in logged(whole.run)[0] if name.startswith(("rmae", "frechet_"))} == {
+        f"{best}_edge",
+        f"{best}_round",
+        *(["rmae"] if best == "rmae" else []),
+    }
     for name in ("best", "best-edge", "best-round"):
         one, two = (checkpoint.read(r.run / "checkpoints" / f"{name}.ckpt")
                     for r in (whole, resumed))  # fmt: skip
         assert_same_training(one, two)
+
+
+def test_no_samples_are_drawn_for_a_metric_that_chooses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str | None] = []
+
+    def counted(module: Any, n: int, label: str | None = None) -> Tensor:
+        drawn.append(label)
+        return local_samples(module, n, label)
+
+    monkeypatch.setattr(galgen.callbacks.metrics, "local_samples", counted)
+    changes = settings(grey_folder(tmp_path / "grey"), train__metric_images=96)
+    run(tmp_path / "runs", **changes)
+    assert drawn == [None]
+    run(tmp_path / "runs", **changes, train__best="rmae")
+    assert drawn == [None, None, "edge", "round"]
+
+
+def test_a_run_that_goes_on_by_another_choice_leaves_old_snapshots_alone(tmp_path: Path) -> None:
+    changes = settings(grey_folder(tmp_path / "grey"), **RMAE)
+    outcome = run(tmp_path / "runs", **changes)
+    assert list(checkpoint.load(outcome.run).specialists) == ["edge", "round"]
+    # No metric is due, so best.ckpt is still of the old choice.
+    more = {"train.images": 104, "train.metric_images": 1000}
+    for images, best, alone in ((104, "rmae", False), (112, "frechet", True)):
+        changes = more | {"train.images": images, "train.best": best}
+        galgen.train.resume(outcome.run, changes=changes | {"train.best_per_class": alone})
+        assert not checkpoint.load(outcome.run).specialists
+    changes |= {"train.images": 128, "train.metric_images": 16, "train.best_per_class": True}
+    galgen.train.resume(outcome.run, changes=changes)
+    found = checkpoint.load(outcome.run).specialists
+    assert {name: one.images for name, one in found.items()} == {"edge": 128, "round": 128}
+    card = checkpoint.read(found["edge"].path)["galgen"]
+    assert (card["best_of"], card["best_by"]) == ("edge", "frechet")
 
 
 def test_refusals_come_before_a_folder_is_made(tmp_path: Path) -> None:

@@ -88,6 +88,10 @@ def test_each_class_has_its_own_snapshot_and_it_says_so(tmp_path: Path) -> None:
     for stem, name in names.items():
         card = checkpoint.read(tmp_path / f"{stem}.ckpt")["galgen"]
         assert card.get("best_of") == name
+        assert card.get("best_by") == (None if name is None else "rmae")
+        content = checkpoint.read(tmp_path / f"{stem}.ckpt")
+        assert ("optimizer_states" in content) == (name is None)
+        assert checkpoint.load(tmp_path / f"{stem}.ckpt").sample(2).shape == (2, 3, 16, 16)
     state = snapshots.state_dict()
     same, other, fewer = (
         Snapshots(tmp_path, 48, "rmae", FILES),
