@@ -14,6 +14,7 @@ from galgen.io.atomic import replacing
 from galgen.models.objective import Objective
 from galgen.models.registry import find
 from galgen.models.rules import sort_options
+from galgen.sections import Recipe
 from galgen.training.machine import Machine
 
 CONFIG = "config.yaml"
@@ -34,6 +35,7 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
         found = " and ".join(f"{count} {what}" for count, what in parts if count)
         lines.append(f"codes: {found}, which the critic has to find in the images")
     lines += penalties(config, data)
+    lines += without_effect(config, data.conditions)
     lines += choice_notes(train, data.conditions)
     grown = config.recipe.grow_images
     if grown and grown != "auto":
@@ -41,6 +43,8 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
     if config.recipe.ada:
         most = config.recipe.ada_max
         lines.append(f"augmentation: in front of the critic, with a probability up to {most:g}")
+        if data.conditions.numbers and settings.conditioning != "projection":
+            lines[-1] += ", without scale and cover, since it reads numbers in what it sees"
     lines.append(
         f"run: {config.model.name}, {train.images:,} images in batches of {train.batch}, "
         f"on {machine}"
@@ -58,6 +62,38 @@ def asked_for(conditions: Conditions) -> list[str]:
         ranges = (f"{n.name} from {n.low:.4g} to {n.high:.4g}" for n in conditions.numbers)
         lines.append("conditions: " + ", ".join(ranges))
     return lines
+
+
+def without_effect(config: RunConfig, conditions: Conditions) -> list[str]:
+    """A sentence for each option that says something and changes nothing."""
+    recipe, options = config.recipe, config.model.options
+    settings = sort_options(options)[1]
+    reads = settings.conditioning != "projection"
+    weights = {name: Recipe.model_fields[name].default for name in ("auxiliary", "information")}
+    found = []
+    if reads and not conditions:
+        found.append(
+            f"model.options.conditioning {settings.conditioning}: there are no conditions, "
+            "see --labels and --condition"
+        )
+    if recipe.auxiliary != weights["auxiliary"] and not (reads and conditions):
+        why = (
+            "the critic does not tell conditions under model.options.conditioning projection"
+            if conditions
+            else "there are no conditions, see --labels and --condition"
+        )
+        found.append(f"recipe.auxiliary {recipe.auxiliary:g}: {why}")
+    if recipe.information != weights["information"] and not (settings.codes or settings.categories):
+        found.append(
+            f"recipe.information {recipe.information:g}: there are no codes, see "
+            "model.options.codes and model.options.categories"
+        )
+    dense = options.get("critic") == "dense"
+    idle = "critic_width" if dense else "dense_width"
+    if idle in options:
+        critic = "dense" if dense else "convolutional"
+        found.append(f"model.options.{idle} {options[idle]}: the critic is {critic}")
+    return [f"without effect: {sentence}" for sentence in found]
 
 
 def penalties(config: RunConfig, data: CutoutDataModule) -> list[str]:

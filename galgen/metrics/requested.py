@@ -35,13 +35,16 @@ def follow(requested: NDArray[Any], measured: NDArray[Any], seed: int = 0) -> di
         ``mean``; ``scatter``, 1.4826 times the median absolute deviation, and ``std``.
         ``r2``: the square of Pearson's correlation, the part of the variance that a straight line
         explains; ``slope`` of that line, measured over requested, below 1 where extremes are
-        made less extreme than asked for. ``r2_shuffled``: the mean r2 over 20 shuffles of the
-        requests, about 1/(n - 1) whatever the galaxies: what a generator scores that does not
+        made less extreme than asked for. ``r2_identity``: 1 minus the sum of squares of
+        measured - requested over that of measured about its mean, the part that measured =
+        requested explains; unlike `r2` it falls with a bias and a slope other than 1, below 0
+        where the mean would be the better guess. ``r2_shuffled``: the mean r2 over 20 shuffles of
+        the requests, about 1/(n - 1) whatever the galaxies: what a generator scores that does not
         listen. Numbers that too few pairs or equal ones leave undetermined are None.
 
     Notes
     -----
-    One outlier can ruin ``mean``, ``std``, ``r2`` and ``slope``; ``bias`` and ``scatter`` hold
+    One outlier can ruin ``mean``, ``std``, ``slope`` and each ``r2``; ``bias`` and ``scatter`` hold
     out against nearly half.
     """
     asked, found = (np.asarray(v, dtype=np.float64) for v in (requested, measured))
@@ -49,7 +52,7 @@ def follow(requested: NDArray[Any], measured: NDArray[Any], seed: int = 0) -> di
     good = wanted & np.isfinite(found)
     asked, found = asked[good], found[good]
     result: dict[str, Any] = dict.fromkeys(
-        ("bias", "mean", "scatter", "std", "r2", "slope", "r2_shuffled")
+        ("bias", "mean", "scatter", "std", "r2", "r2_identity", "slope", "r2_shuffled")
     )
     result = {"n": len(asked), "failures": int(wanted.sum() - good.sum()), **result}
     if not len(asked):
@@ -66,7 +69,13 @@ def follow(requested: NDArray[Any], measured: NDArray[Any], seed: int = 0) -> di
     rng = np.random.default_rng(key(seed, "requested numbers"))
     shuffled = [_r2(rng.permutation(asked), found) or 0.0 for _ in range(_SHUFFLES)]
     slope = float(np.mean((asked - asked.mean()) * (found - found.mean())) / asked.var())
-    return result | {"r2": r2, "slope": slope, "r2_shuffled": float(np.mean(shuffled))}
+    identity = 1 - float(np.mean(error**2) / found.var())
+    return result | {
+        "r2": r2,
+        "r2_identity": identity,
+        "slope": slope,
+        "r2_shuffled": float(np.mean(shuffled)),
+    }
 
 
 def _r2(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:

@@ -88,7 +88,8 @@ def followed(name: str, entry: Mapping[str, Any]) -> str:
     r2 = entry["r2"]
     if r2 is None:
         return f"{name} was asked for too seldom or alike to see whether it is followed: {numbers}."
-    numbers = f"R² {r2:.3f}, with shuffled requests {entry['r2_shuffled']:.3f}; {numbers}"
+    line = f"R² {r2:.3f}, slope {entry['slope']:.2f}"
+    numbers = f"{line}, with shuffled requests {entry['r2_shuffled']:.3f}; {numbers}"
     real = entry["real"]
     if real is not None and real["r2"] is not None:
         numbers += f"; real galaxies, catalogue against measured: R² {real['r2']:.3f}, bias "

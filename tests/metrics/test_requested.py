@@ -22,6 +22,9 @@ def test_a_known_bias_scatter_and_slope_come_back() -> None:
     assert found["slope"] == pytest.approx(0.8, abs=0.01)
     variance = 0.8**2 * 16 / 12
     assert found["r2"] == pytest.approx(variance / (variance + 0.1**2), abs=0.005)
+    # About measured = requested the bias and the slope count too.
+    missed = 0.3**2 + 0.2**2 * 16 / 12 + 0.1**2
+    assert found["r2_identity"] == pytest.approx(1 - missed / (variance + 0.1**2), abs=0.01)
     assert found["std"] == pytest.approx(np.hypot(0.1, 0.2 * 4 / np.sqrt(12)), rel=0.05)
     assert found["r2_shuffled"] < 0.002
 
@@ -45,6 +48,15 @@ def test_a_generator_that_does_not_listen_scores_nothing() -> None:
     assert found["r2_shuffled"] == pytest.approx(1 / 499, abs=0.002)
 
 
+def test_a_line_of_its_own_is_not_the_request() -> None:
+    asked = np.linspace(18, 22, 50)
+    assert follow(asked, 40 - asked)["r2"] == pytest.approx(1)
+    assert follow(asked, 40 - asked)["r2_identity"] == pytest.approx(-3)
+    assert follow(asked, asked + 5)["r2"] == pytest.approx(1)
+    assert follow(asked, asked + 5)["r2_identity"] < -10
+    assert follow(asked, asked)["r2_identity"] == 1
+
+
 def test_failures_are_counted_and_what_was_not_asked_for_is_not() -> None:
     nan = np.nan
     found = follow(np.array([1.0, 2, 3, 4, nan]), np.array([1.5, nan, 3.5, 4.5, 7]))
@@ -63,6 +75,7 @@ def test_what_too_few_or_equal_numbers_leave_open_is_none(
 ) -> None:
     found = follow(np.array(asked), np.array(measured))
     assert found["r2"] is None
+    assert found["r2_identity"] is None
     assert found["slope"] is None
     assert (found["bias"] is None) == (not asked)
 

@@ -67,6 +67,7 @@ def test_numbers_in_words(slope: float, noise: float, words: str) -> None:
     text = followed("mag_r", number(slope, noise, number(1.0, 0.02)))
     assert words in text
     assert "catalogue against measured: R² 1.000" in text
+    assert f"slope {slope:.1f}" in text.replace("-", "")
     assert "with shuffled requests 0.00" in text
 
 
