@@ -127,7 +127,7 @@ def train_classifier(
     targets = torch.from_numpy(numbers)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         # Not torch.manual_seed, which would reseed GPUs too, and nobody sets these back.
-        torch.random.default_generator.manual_seed(key(seed, "classifier weights"))
+        torch.default_generator.manual_seed(key(seed, "classifier weights"))
         network = _network(prepared.shape[1], prepared.shape[-1], len(classes)).train()
         steps = max(1, shown // BATCH)
         optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_DECAY)
