@@ -135,8 +135,7 @@ class TrainedModel:
         """
         if n < 1:
             raise ConfigError(f"-n {n}: ask for at least one galaxy.")
-        parts = []
-        numbers = range(start, start + n)
+        parts, numbers = [], range(start, start + n)
         for members, flux in self.sample_chunks(numbers, seed=seed, **asked):
             parts.append(flux)
             if progress is not None:

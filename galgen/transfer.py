@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from galgen import checkpoint
+from galgen.carry import conditioned, of_conditions, pick, places
 from galgen.checkpoint import TrainedModel
-from galgen.conditions import Conditions
 from galgen.config import RunConfig
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.base import AdversarialModule
 from galgen.models.rules import sort_options
-from galgen.nn.condition import ENTRANCE, GUESS, PROJECTION, Branch, Embedding, Entrance, Guess
 from galgen.nn.psf import Psf
 from galgen.sections import FinetuneConfig
 from galgen.training.freezing import select
@@ -104,7 +102,7 @@ def transfer(source: TrainedModel, model: AdversarialModule, config: RunConfig) 
             for which, found in moments_by_name(source, content).items()
         }
     frozen, training = _layer_names(model)
-    rows = band_rows(source.spec.bands, model.spec.bands)
+    rows = places(source.spec.bands, model.spec.bands)
     come_from = {
         band: source.spec.bands[row] if row is not None else _MEAN
         for band, row in zip(model.spec.bands, rows, strict=True)
@@ -129,27 +127,18 @@ def other_size(source: TrainedModel, size: int | None) -> str:
     return f"{source.path} makes {side} px images: choose --size {side}, not {size}."
 
 
-def band_rows(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
-    """Place of each new band among the old ones, by name and then without regard to case."""
-    if tuple(old) == tuple(new):
-        return list(range(len(old)))
-    exact = {band: row for row, band in enumerate(old)}
-    folded = {band.lower(): row for row, band in enumerate(old)}
-    return [exact.get(band, folded.get(band.lower())) for band in new]
-
-
 def _fitted(
     source: TrainedModel, model: AdversarialModule, which: str, state: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str]]:
     """A network's state rearranged for the new bands, classes and options, and what is anew."""
     old, new = getattr(source.module, which), getattr(model, which)
     fresh = new.state_dict()
-    rows = band_rows(source.spec.bands, model.spec.bands)
+    rows = places(source.spec.bands, model.spec.bands)
     paths = conditioned(source, model, which, state)
     state = {name: value for name, value in state.items() if name in fresh}
     for name, axis in new.band_parameters():
         if name in state and rows != list(range(state[name].shape[axis])):
-            state[name] = _pick(state[name], axis, rows) * _gain(old, new, name, axis)
+            state[name] = pick(state[name], axis, rows) * _gain(old, new, name, axis)
     anew = [name for name in fresh if name not in state]
     state |= paths
     for name, value in fresh.items():
@@ -163,120 +152,8 @@ def _fitted(
     return state, [f"{which} {name}" for name in anew if not of_conditions(name)]
 
 
-def of_conditions(name: str) -> bool:
-    """True for parameters that conditions and codes pass, at any depth of a network."""
-    return not {ENTRANCE, PROJECTION, GUESS}.isdisjoint(name.split("."))
-
-
-@torch.no_grad()
-def conditioned(
-    source: TrainedModel, model: AdversarialModule, which: str, weights: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """State of what conditions pass in a network, from `weights` of the checkpoint's.
-
-    A class keeps its vector by name, and a new one takes the mean of the old classes. Numbers are
-    taken over if they are the same ones. What the checkpoint was not conditional on adds nothing at
-    first, so that the network does what it did; what reads it in the critic starts afresh.
-    """
-    old, new = (dict(getattr(m, which).named_modules()) for m in (source.module, model))
-    before, now = source.module.conditions, model.conditions
-    state: dict[str, Tensor] = {}
-    for place, module in new.items():
-        if isinstance(module, Guess):
-            state |= _read_over(place, old.get(place), module, weights, (before, now))
-        if isinstance(module, Entrance) and module.categories is not None:
-            name = f"{place}.categories"
-            if name not in weights or weights[name].shape != module.categories.shape:
-                state[name] = torch.zeros_like(module.categories)
-        if not isinstance(module, Embedding | Branch):
-            continue
-        mine = copy.deepcopy(module)
-        mine.silence()
-        theirs = copy.deepcopy(old.get(place))
-        if isinstance(theirs, Embedding | Branch):
-            theirs.load_state_dict(
-                {name: weights[f"{place}.{name}"] for name in theirs.state_dict()}
-            )
-        if isinstance(mine, Branch):
-            fitted = _branched(theirs, before, now) if isinstance(theirs, Branch) else {}
-            if {n: v.shape for n, v in fitted.items()} == {
-                n: v.shape for n, v in mine.state_dict().items()
-            }:
-                mine.load_state_dict(fitted)
-        elif isinstance(theirs, Embedding) and theirs.features == mine.features:
-            if before.classes and now.classes:
-                rows = band_rows(before.classes, now.classes)
-                mine.classes.copy_(_pick(theirs.classes, 0, rows))
-            if before.numbers and before.names == now.names:
-                for part in ("line", "bent"):
-                    getattr(mine, part).copy_(getattr(theirs, part))
-                mine.hidden.load_state_dict(theirs.hidden.state_dict())
-        state |= {f"{place}.{name}": value for name, value in mine.state_dict().items()}
-    return state
-
-
-def _read_over(
-    place: str,
-    old: nn.Module | None,
-    new: Guess,
-    weights: Mapping[str, Tensor],
-    conditions: tuple[Conditions, Conditions],
-) -> dict[str, Tensor]:
-    """State of what reads conditions and codes: classes by name, numbers if they are the same
-    ones, codes by their place; the rest as it is in the new network.
-    """
-    before, now = conditions
-    state = {name: value.clone() for name, value in new.state_dict().items()}
-    if not isinstance(old, Guess):
-        return {f"{place}.{name}": value for name, value in state.items()}
-    mine, theirs = (torch.tensor([0, *g.parts]).cumsum(0).tolist() for g in (new, old))
-    pairs: list[tuple[int, int]] = []
-    if new.parts[0] and old.parts[0]:
-        rows = band_rows(before.classes, now.classes)
-        pairs += [(k, row) for k, row in enumerate(rows) if row is not None]
-    same = (False, before.names == now.names, True, new.parts[3] == old.parts[3])
-    for part in (1, 2, 3):
-        if same[part]:
-            count = min(new.parts[part], old.parts[part])
-            pairs += [(mine[part] + k, theirs[part] + k) for k in range(count)]
-    for name in state:
-        value = weights[f"{place}.{name}"]
-        if value.shape[1:] == state[name].shape[1:]:
-            for k, row in pairs:
-                state[name][k] = value[row]
-    return {f"{place}.{name}": value for name, value in state.items()}
-
-
-def _branched(branch: Branch, before: Conditions, now: Conditions) -> dict[str, Tensor]:
-    """State of a branch for other conditions; what is new counts for nothing at first, but for a
-    new class, which takes the mean of the old ones.
-    """
-    name, axis = branch.first
-    state = dict(branch.state_dict())
-    weight, known = state[name], len(before.classes)
-    gone = torch.zeros_like(weight.narrow(axis, 0, 1))
-    parts = [gone] * now.width
-    if known and now.classes:
-        rows = band_rows(before.classes, now.classes)
-        old = weight.narrow(axis, 0, known)
-        parts[: len(rows)] = _pick(old, axis, rows).split(1, dim=axis)
-    if before.numbers and before.names == now.names:
-        parts[len(now.classes) :] = weight.narrow(axis, known, weight.shape[axis] - known).split(
-            1, dim=axis
-        )
-    state[name] = torch.cat(parts, dim=axis)
-    return state
-
-
 def _owner(name: str) -> str:
     return name.rpartition(".")[0]
-
-
-def _pick(weight: Tensor, axis: int, rows: Sequence[int | None]) -> Tensor:
-    """Rearrange a parameter along its band axis; new bands take the mean."""
-    mean = weight.mean(dim=axis, keepdim=True)
-    parts = [mean if row is None else weight.narrow(axis, row, 1) for row in rows]
-    return torch.cat(parts, dim=axis)
 
 
 def _gain(old: nn.Module, new: nn.Module, name: str, axis: int) -> float:
@@ -310,7 +187,7 @@ def _go_on(source: TrainedModel, model: AdversarialModule, content: Mapping[str,
 
 def _changed(source: TrainedModel, model: AdversarialModule) -> dict[str, set[str]]:
     """Parameters whose moments mean nothing any more: frozen, of other bands or classes, new."""
-    rows = band_rows(source.spec.bands, model.spec.bands)
+    rows = places(source.spec.bands, model.spec.bands)
     changed = {}
     for which in NETWORKS:
         old, new = (dict(getattr(m, which).named_parameters()) for m in (source.module, model))

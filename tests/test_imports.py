@@ -32,6 +32,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
         "train",
         "finetune",
         "transfer",
+        "carry",
         "stages",
         "chain",
         "sample",

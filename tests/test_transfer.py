@@ -17,12 +17,13 @@ from typer.testing import CliRunner
 from contract import Case
 from galgen import checkpoint
 from galgen.callbacks.ending import Ending
+from galgen.carry import of_conditions
 from galgen.checkpoint import TrainedModel
 from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
 from galgen.finetune import finetune, prepare
 from galgen.train import make_data, make_model, resume
-from galgen.transfer import of_conditions, transfer
+from galgen.transfer import transfer
 from galgen_cli.main import app
 from models.test_contract import CASES
 from tiny import (

@@ -274,7 +274,6 @@ class AdversarialModule(SamplingModule):
         self._follow_clock(optimizers)
 
         z = streams.normal("latent", int(self.generator.latent)).to(real)  # type: ignore[arg-type]
-
         condition = self._condition(batch, streams)
 
         def judge(images: Tensor) -> Judgement:
@@ -319,9 +318,8 @@ class AdversarialModule(SamplingModule):
     def _imagine(self, z: Tensor, condition: Tensor | None, streams: StepStreams) -> Tensor:
         generator = self.generator
         if self.recipe.mixing and isinstance(generator, StyleGenerator):
-            return generator.synthesise(
-                mixed_styles(generator, z, condition, self.recipe.mixing, streams)
-            )
+            styles = mixed_styles(generator, z, condition, self.recipe.mixing, streams)
+            return generator.synthesise(styles)
         return cast(Tensor, generator(z, condition))
 
     def _as_shown(self, real: Tensor, fake: Tensor, streams: StepStreams) -> tuple[Tensor, Tensor]:

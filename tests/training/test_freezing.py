@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from galgen import DCGAN
+from galgen.carry import of_conditions
 from galgen.errors import ConfigError
 from galgen.nn.condition import Branch
 from galgen.training.freezing import Layer, freeze, select
-from galgen.transfer import of_conditions
 
 
 def layers() -> list[Layer]:
