@@ -267,7 +267,7 @@ def _start(
     else:
         source = checkpoint.load(before)
         config = prepare_tuning(source, stage.source, stage.settings)
-        data, model, callbacks = begin(source, config, say)
+        config, data, model, callbacks = begin(source, config, say)
     return start(
         config,
         data,

@@ -128,14 +128,18 @@ def finetune(
         extra = {} if freeze is None else {"finetune.freeze": freeze}
         built = prepare(model, data, config or {}, extra)
     say = say or (lambda line: None)
-    cutouts, fresh, callbacks = begin(model, built, say)
+    built, cutouts, fresh, callbacks = begin(model, built, say)
     return start(built, cutouts, fresh, out=out, say=say, console=console, callbacks=callbacks)
 
 
 def begin(
     source: TrainedModel, config: RunConfig, say: Say, holdout: Sequence[str] | None = None
-) -> tuple[CutoutDataModule, AdversarialModule, list[L.Callback]]:
-    """Data, model and callbacks as a run starts with them, with sentences; writes nothing.
+) -> tuple[RunConfig, CutoutDataModule, AdversarialModule, list[L.Callback]]:
+    """What a run starts with, with sentences; writes nothing.
+
+    The configuration comes back without what it has from the checkpoint and the data have no use
+    for: ``data.balance``, ``data.merge`` and ``recipe.label_dropout`` where there are no classes
+    or no conditions. A value that differs from the checkpoint's stays, to be refused.
 
     Parameters
     ----------
@@ -144,6 +148,8 @@ def begin(
         else as the configuration says.
     """
     say(f"starting from {source.path} ({source.images:,} images)")
+    if config.data.labels == "none" and config.data.merge:
+        config = _without(source, config, "data.merge", "classes are left alone", say)
     # Numbers of the same name keep their meaning for the networks.
     standard = source.module.conditions.numbers
     if holdout is not None:
@@ -153,6 +159,12 @@ def begin(
         say(f"the {len(source.holdout):,} galaxies that it was never trained on stay held out")
     else:
         data = make_data(config, standard=standard)
+    if config.data.balance and len(data.classes) < 2:
+        config = _without(source, config, "data.balance", "the data have no classes", say)
+        data.balance = config.data.balance
+    if config.recipe.label_dropout and not data.conditions:
+        why = "the data have no conditions"
+        config = _without(source, config, "recipe.label_dropout", why, say)
     model = make_model(config, data)
     model.spec = data.spec
     taken = transfer(source, model, config)
@@ -166,7 +178,24 @@ def begin(
     keep = config.finetune.keep if config.finetune is not None else ()
     if keep:
         say("going on with the checkpoint's " + ", ".join(keep))
-    return data, model, [CarryMoments(taken.moments)] if taken.moments else []
+    return config, data, model, [CarryMoments(taken.moments)] if taken.moments else []
+
+
+def _without(source: TrainedModel, config: RunConfig, key: str, why: str, say: Say) -> RunConfig:
+    """The configuration with one key at its default, if its value is the checkpoint's."""
+    section, name = key.split(".")
+    value = getattr(getattr(config, section), name)
+    own = source.card["recipe"]
+    if section == "data":
+        own = source.config["data"] if is_own(source, config.data.source) else {}
+    default = getattr(getattr(RunConfig(), section), name)
+    changed = config.to_dict()
+    if own.get(name) != changed[section][name]:
+        return config
+    shown = ", ".join(value) if isinstance(value, dict) else f"{value}".lower()
+    say(f"the checkpoint's {key} ({shown}) is left out: {why}")
+    changed[section][name] = default
+    return RunConfig.build(changed)
 
 
 def is_own(source: TrainedModel, data: str) -> bool:

@@ -261,3 +261,28 @@ def test_a_whole_network_cannot_be_frozen(source: TrainedModel, tmp_path: Path) 
     with pytest.raises(ConfigError, match="leaves nothing to train"):
         finetune(source, None, config=SHORT, freeze=layers, out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_settings_of_conditions_stay_behind_with_them(tmp_path: Path) -> None:
+    folder = classes_folder(tmp_path / "galaxies", {"edge": 8, "round": 8, "spiral": 16})
+    began = {"data__source": str(folder), "data__count": None, "data__balance": True}
+    merge = {"disk": ["edge", "spiral"]}
+    parent = run(tmp_path / "a", **began, data__merge=merge, recipe__label_dropout=0.25)
+    source = checkpoint.load(parent.run)
+    for where, more in ((None, {"data.labels": "none"}), ("sersic", {"data.count": 24})):
+        said: list[str] = []
+        settings = {**SHORT, **more}
+        done = finetune(source, where, config=settings, out=tmp_path / "b", say=said.append)
+        card = last(done)["galgen"]
+        assert card["recipe"]["label_dropout"] == 0
+        left = [line for line in said if "is left out" in line]
+        assert ("data.merge (disk)" in left[0]) == (where is None)
+        assert ("data.balance (true)" in left[-2 if where is None else -1]) == (where is None)
+        assert left[-1].startswith("the checkpoint's recipe.label_dropout (0.25)")
+        resume(done.run, changes={"train.images": 40})
+        with pytest.raises(ConfigError, match="label_dropout"):
+            finetune(source, where, config={**settings, "recipe.label_dropout": 0.5},
+                     out=tmp_path / "c")  # fmt: skip
+    typed = {**SHORT, "data.count": 24, "data.balance": True, "recipe.label_dropout": 0}
+    with pytest.raises(ConfigError, match=r"data\.balance needs two classes"):
+        finetune(source, "sersic", config=typed, out=tmp_path / "d")

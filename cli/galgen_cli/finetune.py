@@ -101,7 +101,7 @@ def finetune(
         model = checkpoint.load(first)
         run = prepare(model, second, *layers)
         if dry_run:
-            cutouts, _, _ = begin(model, run, talk.say)
+            run, cutouts, _, _ = begin(model, run, talk.say)
             show_plan(talk, run, cutouts)
             return
         outcome = start(

@@ -185,7 +185,7 @@ def _tune(
     console: Console | None,
 ) -> Path:
     config = _tuning(settings, source, depth, seed)
-    data, model, callbacks = begin(source, config, say, holdout)
+    config, data, model, callbacks = begin(source, config, say, holdout)
     return _finished(
         start(config, data, model, out=place, say=say, console=console, callbacks=callbacks)
     )
