@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.data.classes import label_of
 from galgen.data.source import canonical, left_out
 from galgen.data.wanted import MEASURE
 from galgen.errors import ConfigError
@@ -91,9 +92,10 @@ def from_folder(cutouts: CutoutSet, n: int, seed: int) -> Generated:
     rows = some(len(cutouts), n, seed)
     classes, labels = cutouts.classes, cutouts.labels
     if labels is None and _LABEL in cutouts.catalogue:
-        names = [str(name) for name in cutouts.catalogue[_LABEL].tolist()]
-        classes = tuple(sorted({name for name in names if name}))
-        labels = np.array([classes.index(name) if name else -1 for name in names], dtype=np.int64)
+        # A column of blank cells alone reads as one of numbers that are all missing.
+        names = [label_of(str(name)) for name in cutouts.catalogue[_LABEL].tolist()]
+        classes = tuple(sorted({name for name in names if name is not None}))
+        labels = np.array([-1 if name is None else classes.index(name) for name in names])
     columns = {
         name.removesuffix(_REQUESTED): column[rows].astype(np.float64)
         for name, column in cutouts.catalogue.items()
@@ -103,7 +105,7 @@ def from_folder(cutouts: CutoutSet, n: int, seed: int) -> Generated:
         read(cutouts, rows),
         redshift(cutouts, rows),
         classes,
-        labels[rows] if labels is not None and classes else None,
+        labels[rows].astype(np.int64) if labels is not None and classes else None,
         tuple(columns),
         np.column_stack(list(columns.values())) if columns else np.zeros((len(rows), 0)),
     )

@@ -25,7 +25,7 @@ from galgen.errors import ConfigError, DataError, OutputError
 from galgen.evaluate import evaluate
 from galgen.metrics import agreement, classifier
 from galgen.metrics.matching import match
-from galgen.sides import real_set
+from galgen.sides import from_folder, real_set
 from galgen.stretch import Stretch
 
 METRICS = [
@@ -492,6 +492,21 @@ def test_a_folder_of_samples_with_its_catalogue_is_asked_too(workdir: Path) -> N
     assert conditions["agreement"]["value"] > 0.9
     assert conditions["numbers"]["mag_r"]["r2"] > 0.9
     assert conditions["numbers"]["mag_r"]["bias"] == pytest.approx(-0.5, abs=0.2)
+
+
+@pytest.mark.parametrize("labels", [[""] * 4, ["", "nan", "d", "B"]])
+def test_blank_labels_of_a_catalogue_are_no_class(workdir: Path, labels: list[str]) -> None:
+    names = [f"galaxy_{k}.fits" for k in range(4)]
+    for name, cube in zip(names, galaxies(4, 2), strict=True):
+        fits.writeto(workdir / name, cube, fits.Header({"BANDS": "g,r"}))
+    Table({"file": names, "label": labels}).write(workdir / "catalogue.fits")
+    made = from_folder(sets.open_set(str(workdir)), 4, 0)
+    if any(labels):
+        assert made.classes == ("B", "d")
+        assert made.labels is not None
+        assert made.labels.tolist() == [-1, -1, 1, 0]
+    else:
+        assert (made.classes, made.labels) == ((), None)
 
 
 def test_real_files_through_open_set(workdir: Path) -> None:
