@@ -41,18 +41,24 @@ class SampleGrid(L.Callback):
 def write_grid(module: AdversarialModule, path: Path, seed: int = 0) -> Path:
     """A grid of samples of the averaged generator, written whole or not at all.
 
-    A class a row where there are some; else, where there are numbers, a latent a row and the first
+    A class a row, named, where there are some; else, where there are numbers, a latent a row and the first
     number from low to high, so that one sees whether the galaxies follow it.
     """
     if module.conditions.numbers and not module.classes:
         return _write_sweep(module, path, seed)
     rows = module.classes or ("",) * ROWS
-    parts = [
-        module.sample(COLUMNS, seed=seed, start=COLUMNS * row, label=label or None)
-        for row, label in enumerate(rows)
-    ]
-    grid_png(torch.cat(parts), module.spec, path, columns=COLUMNS, stretch=module.stretch)
-    return path
+    flux = torch.cat(
+        [
+            module.sample(COLUMNS, seed=seed, start=COLUMNS * row, label=label or None)
+            for row, label in enumerate(rows)
+        ]
+    )
+    if not module.classes:
+        return grid_png(flux, module.spec, path, columns=COLUMNS, stretch=module.stretch)
+    shown = composite(flux, module.spec, module.stretch)
+    tiles = shown.reshape(len(rows), COLUMNS, *shown.shape[1:])
+    make_folder(path.parent)
+    return write_png(table(tiles, rows), path)
 
 
 def _write_sweep(module: AdversarialModule, path: Path, seed: int) -> Path:

@@ -18,6 +18,7 @@ from galgen.callbacks.progress import TrainingProgress
 from galgen.errors import ConfigError
 from galgen.metrics.features import PhysicsFeatures
 from galgen.metrics.frechet import FrechetDistance
+from galgen.report.pictures import composite
 from galgen.train import make_data, prepare, train
 from tiny import classes_folder, last, logged, run, tiny
 
@@ -84,6 +85,22 @@ def test_grids_show_the_same_latents_a_class_a_row(tmp_path: Path) -> None:
     assert shapes[0] == shapes[1]
     width, height = shapes[0]
     assert width > 3 * height
+    module = checkpoint.load(outcome.run).module
+    flux = torch.cat(
+        [module.sample(8, start=8 * k, label=name) for k, name in enumerate(module.classes)]
+    )
+    shown = composite(flux, module.spec, module.stretch).repeat(6, 1).repeat(6, 2)
+    side, rows = 16 * 6, len(module.classes)
+    with Image.open(pictures[-1]) as picture:
+        sheet = np.asarray(picture.convert("RGB")).astype(int)
+    left = width - 8 * (side + 2)
+    for place in range(8 * rows):
+        y, x = 2 + place // 8 * (side + 2), left + place % 8 * (side + 2)
+        assert np.array_equal(sheet[y : y + side, x : x + side], shown[place])
+    # The name of each row to its left.
+    names = [sheet[2 + k * (side + 2) :][:side, : left - 2] for k in range(rows)]
+    assert all((name.max(axis=2) > 150).any() for name in names)
+    assert not np.array_equal(names[0], names[1])
 
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(
