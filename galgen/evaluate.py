@@ -6,7 +6,8 @@ Writes ``evaluation.json`` and the self-contained ``report.html``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,38 +121,37 @@ def evaluate(
     spec = model.spec if model is not None else generated.spec  # type: ignore[union-attr]
     cutouts = real_set(model, real, {"size": spec.size, **asked}, seed)
     matched = match(spec, cutouts.spec)
-    folder = _out_folder(out, model)
-
-    if model is not None:
-        made = sampled(model, n, seed, _counting(n, progress))
-        facts = {"source": str(model.path), "name": model.name, "digest": model.digest,
-                 "images": model.images, **specialists.facts(model)}  # fmt: skip
-    else:
-        assert generated is not None
-        made = from_folder(generated, n, seed)
-        facts = {"source": str(source), "name": generated.name}
-    sets, notes = compare(made, matched, cutouts, model, seed)
-    if model is not None:
-        notes = [*specialists.told(model), *notes]
-    judged = judge(sets, seed=seed, classifier=classifier, progress=progress)
-    result = {
-        "metrics": judged.scores,
-        **({"classes": judged.classes} if judged.classes else {}),
-        **({"conditions": judged.conditions} if judged.conditions else {}),
-        "generated": {**facts, "n": len(sets.fake)},
-        "real": {"source": str(real or config_of(model).get("source")), "name": cutouts.name,
-                 "n": len(cutouts)},
-        "size": sets.spec.size,
-        "bands": list(sets.spec.bands),
-        "seed": seed,
-        "details": judged.details,
-        "notes": [*told(cutouts), *told(generated), *matched.notes, *notes, *judged.notes],
-        "version": _version(),
-    }  # fmt: skip
-    sentences = verdict(result)
-    result["verdict"] = sentences
-    paths = _write(folder, result, render(build(sets, judged, result)))
-    return Evaluation({**judged.scores}, tuple(sentences), result, *paths)
+    with _folder(_out_path(out, model)) as folder:
+        if model is not None:
+            made = sampled(model, n, seed, _counting(n, progress))
+            facts = {"source": str(model.path), "name": model.name, "digest": model.digest,
+                     "images": model.images, **specialists.facts(model)}  # fmt: skip
+        else:
+            assert generated is not None
+            made = from_folder(generated, n, seed)
+            facts = {"source": str(source), "name": generated.name}
+        sets, notes = compare(made, matched, cutouts, model, seed)
+        if model is not None:
+            notes = [*specialists.told(model), *notes]
+        judged = judge(sets, seed=seed, classifier=classifier, progress=progress)
+        result = {
+            "metrics": judged.scores,
+            **({"classes": judged.classes} if judged.classes else {}),
+            **({"conditions": judged.conditions} if judged.conditions else {}),
+            "generated": {**facts, "n": len(sets.fake)},
+            "real": {"source": str(real or config_of(model).get("source")), "name": cutouts.name,
+                     "n": len(cutouts)},
+            "size": sets.spec.size,
+            "bands": list(sets.spec.bands),
+            "seed": seed,
+            "details": judged.details,
+            "notes": [*told(cutouts), *told(generated), *matched.notes, *notes, *judged.notes],
+            "version": _version(),
+        }  # fmt: skip
+        sentences = verdict(result)
+        result["verdict"] = sentences
+        paths = _write(folder, result, render(build(sets, judged, result)))
+        return Evaluation({**judged.scores}, tuple(sentences), result, *paths)
 
 
 def _model(source: str | Path | None) -> TrainedModel | None:
@@ -179,21 +179,39 @@ def _counting(n: int, progress: Progress | None) -> Callable[[int], None]:
     return count
 
 
-def _out_folder(out: str | Path | None, model: TrainedModel | None) -> Path:
+def _out_path(out: str | Path | None, model: TrainedModel | None) -> Path:
     from galgen.runs import make_folder
 
     if out is not None:
-        return make_folder(Path(out))
+        return Path(out)
     if model is not None:
         path = model.path
         run = path.parent.parent if path.parent.name == "checkpoints" else path
         if (run / "config.yaml").is_file():
-            return make_folder(run)
+            return run
     make_folder(Path())
     number = 1
     while Path(f"evaluation-{number:05d}").exists():
         number += 1
-    return make_folder(Path(f"evaluation-{number:05d}"))
+    return Path(f"evaluation-{number:05d}")
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[Path]:
+    """The folder, made now so that minutes are not spent on what cannot be written; taken away
+    again where nothing came of it.
+    """
+    from galgen.runs import make_folder
+
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield make_folder(path)
+    except BaseException:
+        for folder in new:
+            # What somebody wrote to in the meantime stays.
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _write(folder: Path, result: dict[str, Any], page: str) -> tuple[Path, Path]:

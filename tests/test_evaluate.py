@@ -180,6 +180,21 @@ def test_the_same_call_gives_the_same_scores(
     assert one["generated"]["n"] == 20
 
 
+def test_an_interrupted_evaluation_leaves_no_empty_folder(
+    workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
+) -> None:
+    fake, real = folders(opened[0], workdir, galaxies(6, seed=1), galaxies(12, seed=2))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    (workdir / "mine").mkdir()
+    for out in (None, "new/deep", "mine"):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(fake, real, out=out, progress=stop)
+    assert {path.name for path in workdir.iterdir()} == {"fake", "real", "mine"}
+
+
 def test_other_galaxies_are_told_apart(
     workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
 ) -> None:

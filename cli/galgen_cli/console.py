@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 INTERRUPTED = 130
+#: Seconds between lines of progress where there is no terminal.
+LINE_SECONDS = 20.0
 #: What takes long before a run begins, see `galgen.data.measured`.
 _MEASURING = logging.getLogger("galgen.measuring")
 
@@ -94,11 +97,15 @@ class Talk:
 
     @contextmanager
     def stages(self) -> Iterator[Any]:
-        """Bars for work in stages; gives a function of (what, done, all)."""
+        """Bars for work in stages; gives a function of (what, done, all).
+
+        Without a terminal it is a line now and then.
+        """
         from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
         console = self.console
         tasks: dict[str, TaskID] = {}
+        line = time.monotonic()
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -112,6 +119,10 @@ class Talk:
                 if what not in tasks:
                     tasks[what] = bar.add_task(what, total=total)
                 bar.update(tasks[what], completed=done, total=total)
+                nonlocal line
+                if not console.is_terminal and time.monotonic() - line >= LINE_SECONDS:
+                    line = time.monotonic()
+                    self.say(f"{what}: {done:,} of {total:,}")
 
             yield show
 

@@ -42,7 +42,11 @@ def evaluate(
     dry_run: options.DryRun = False,
     debug: options.Debug = False,
 ) -> None:
-    """Score generated galaxies against real ones: JSON, and a report to open in a browser."""
+    """Score generated galaxies against real ones: JSON, and a report to open in a browser.
+
+    Of a model with classes it trains classifiers on the real galaxies, which takes a few minutes;
+    --set evaluate.classifier=false leaves them out.
+    """
     talk = Talk(as_json, debug)
     with talk.errors():
         from galgen.checkpoint import resolve

@@ -41,8 +41,8 @@ class SampleGrid(L.Callback):
 def write_grid(module: AdversarialModule, path: Path, seed: int = 0) -> Path:
     """A grid of samples of the averaged generator, written whole or not at all.
 
-    A class a row, named, where there are some; else, where there are numbers, a latent a row and the first
-    number from low to high, so that one sees whether the galaxies follow it.
+    A class a row, named, where there are some; else, where there are numbers, a latent a row and
+    the first number from low to high, so that one sees whether the galaxies follow it.
     """
     if module.conditions.numbers and not module.classes:
         return _write_sweep(module, path, seed)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import galgen
+from galgen_cli import console
 from galgen_cli.main import app
 
 
@@ -53,3 +54,16 @@ def test_a_wrong_word_is_the_users_mistake(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+def test_stages_without_a_terminal_are_lines_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "LINE_SECONDS", 0.0)
+    with console.Talk().stages() as show:
+        show("classifier", 64, 24_000)
+    assert capsys.readouterr().out == "classifier: 64 of 24,000\n"
+    monkeypatch.setattr(console, "LINE_SECONDS", 1e9)
+    with console.Talk().stages() as show:
+        show("classifier", 64, 24_000)
+    assert capsys.readouterr().out == ""
