@@ -124,7 +124,7 @@ def interpolate(
     model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
     numbers = tuple(numbers)
     request = Request.of(model.module.conditions, label, where, no_condition)
-    stage = Stage(model, seed, request, Look(**look), formats, cube, device)
+    stage = Stage(model, seed, request, Look.of(**look), formats, cube, device)
     styled = stage.renderer.has_styles
     rows = stage.conditions(numbers)
     keys = stage.renderer.codes(numbers, rows)

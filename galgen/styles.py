@@ -153,7 +153,7 @@ def mix(
     columns = tuple(dict.fromkeys(rows if columns is None else columns))
     rows = tuple(dict.fromkeys(rows))
     request = Request.of(model.module.conditions, label, where, no_condition)
-    stage = Stage(model, seed, request, Look(**look), formats, cube, device)
+    stage = Stage(model, seed, request, Look.of(**look), formats, cube, device)
     first, second = stage.codes(rows), stage.codes(columns)
     pairs = [(i, j) for i in range(len(rows)) for j in range(len(columns))]
     codes = [*first, *second, *(torch.cat([first[i][:layer], second[j][layer:]]) for i, j in pairs)]

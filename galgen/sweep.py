@@ -114,7 +114,7 @@ def sweep(
     axis = parse_axis(what, module, steps)
     request = Request.of(module.conditions, label, where, no_condition)
     rows = base(module, axis, request, seed, numbers)
-    stage = Stage(model, seed, request, Look(**look), formats, cube, device)
+    stage = Stage(model, seed, request, Look.of(**look), formats, cube, device)
     flux = render(module, stage.renderer, axis, numbers, rows)
     folder = open_folder(out)
     shown = composite(flux.flatten(0, 1), model.spec, model.stretch)

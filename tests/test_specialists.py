@@ -116,6 +116,16 @@ def test_what_is_told_and_which_snapshot_made_a_galaxy(trained: Path) -> None:
     assert model.made_by("middle") == model.made_by(None) == own
 
 
+def test_a_class_that_is_none_is_refused_before_snapshots_are_told(
+    trained: Path, tmp_path: Path
+) -> None:
+    command = ["sample", str(trained), "--label", "Edge", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "did you mean edge?" in result.output
+    assert "snapshots" not in result.output
+
+
 def test_looks_hold_for_specialists(trained: Path) -> None:
     model = checkpoint.load(trained)
     flat = model.sample(4, seed=2, label="edge", noise=False)

@@ -148,13 +148,15 @@ def test_the_picture_has_a_sample_a_row_and_its_values_on_top(tmp_path: Path) ->
     [
         ("sise", {}, r"--sweep sise: did you mean size\? this model can vary size, label, code1"),
         ("redshift", {}, r"can vary size, label, code1, code2, category\."),
-        ("size=4", {}, r"--sweep size=4\.\.4: give a range"),
+        ("size=4", {}, "--sweep size=4: give a range, the low end first"),
         ("size=5..2", {}, r"--sweep size=5\.\.2: the range ends before it begins"),
         ("size=0..99", {}, r"--sweep size=0\.\.99: the model was trained on size from"),
         ("size=", {}, r"--sweep size=: give a number or a range"),
         ("code1=1", {}, r"--sweep code1=1: give a range, as in code1=-2\.\.2"),
         ("code1=2..-2", {}, r"--sweep code1=2\.\.-2: give a range, the low end first"),
         ("code1=a..b", {}, "--sweep code1=a..b: give a range"),
+        ("code1=-30..30", {}, r"code1=-30\.\.30: codes are normal numbers, and beyond -5\.\.5"),
+        ("code1=0..5.1", {}, "stay within"),
         ("code3", {}, "--sweep code3: did you mean code"),
         ("label=edge", {}, "--sweep label=edge: label takes no range"),
         ("category=1..2", {}, r"category takes no range"),
@@ -177,6 +179,12 @@ def test_sweeps_that_cannot_be_made(tmp_path: Path, what: str, asked: dict, word
 def test_a_model_with_nothing_to_vary_and_a_full_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="without classes, numbers and codes"):
         sweep(model(tmp_path, "dcgan"), "mag_r", out=tmp_path / "out")
+    for what, option in (("code1", "codes"), ("category", "categories")):
+        for classes in ((), CLASSES):
+            with pytest.raises(
+                ConfigError, match=rf"without {option}, .* model\.options\.{option}"
+            ):
+                sweep(model(tmp_path, "dcgan", classes), what, out=tmp_path / "out")
     with pytest.raises(OutputError, match="holds files already"):
         sweep(model(tmp_path, "dcgan", CLASSES), "label", out=tmp_path)
 

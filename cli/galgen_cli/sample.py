@@ -144,6 +144,7 @@ def sample(
     with talk.errors():
         from galgen import checkpoint
         from galgen.config import RunConfig
+        from galgen.models.requests import Request
         from galgen.specialists import told
 
         formats = [name for name, on in (("fits", fits or cube), ("png", png), ("jpg", jpg)) if on]
@@ -177,6 +178,9 @@ def sample(
             f"model: {model.path} ({model.name}, {spec.size} px, {', '.join(spec.bands)}, "
             f"{model.images:,} images)"
         )
+        # Refused now, before anything is told of it.
+        asked = (run.sample.label, run.sample.where, run.sample.no_condition)
+        Request.of(model.module.conditions, *asked)
         one = any((run.sample.mix, run.sample.interpolate, run.sample.sweep))
         if not run.sample.no_condition:
             for line in told(model, run.sample.label, together=one):
@@ -219,6 +223,11 @@ def _agree(run: RunConfig, typed: dict[str, int | None]) -> RunConfig:
         raise ConfigError(
             "--frames belongs to --interpolate and --sweep: name samples, for example "
             "--interpolate 12,77, or what varies, for example --sweep label."
+        )
+    whole = (wanted.sweep or "").partition("=")[0].strip()
+    if typed["--frames"] is not None and sweeps and whole in ("label", "category"):
+        raise ConfigError(
+            f"--frames {typed['--frames']}: a sweep over {whole} shows all of them, leave it out."
         )
     usual = {"sample.n": 4 if sweeps else 16, "sample.frames": 8 if sweeps else 16}
     return run.replace(

@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,13 +58,17 @@ class Request:
         """
         if isinstance(where, str):
             ranges = parse_where(where, conditions)
+        elif where is None or isinstance(where, Mapping):
+            ranges = {name: _ends(name, value) for name, value in (where or {}).items()}
         else:
-            ranges = {
-                name: (float(value[0]), float(value[1]))
-                if isinstance(value, tuple | list)
-                else (float(value), float(value))
-                for name, value in (where or {}).items()
-            }
+            raise ConfigError(
+                f"where={where!r}: give a text as in 'mag_r=18..20' or numbers and ranges by name "
+                "as in {'mag_r': (18, 20)}."
+            )
+        if label is not None and not isinstance(label, str):
+            raise ConfigError(
+                f"label={label!r}: give the name of one class, and call once for each class."
+            )
         request = cls(label, ranges, nothing)
         request.check(conditions)
         return request
@@ -91,14 +96,32 @@ class Request:
             check_range(number, low, high, "--where")
 
 
+def _ends(name: str, value: Any) -> tuple[float, float]:
+    """Both ends of a range, or a number twice."""
+    try:
+        low, high = value if isinstance(value, tuple | list) else (value, value)
+        return float(low), float(high)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"where={{{name!r}: {value!r}}}: give a number or a range (low, high)."
+        ) from None
+
+
 def _check_label(label: str, conditions: Conditions) -> None:
     if not conditions.classes:
         raise ConfigError(f"--label {label}: this model was trained without classes, leave it out.")
     if label not in conditions.classes:
         raise ConfigError(
-            f"--label {label} is not a class of this model: choose one of "
-            f"{', '.join(conditions.classes)}."
+            f"--label {label} is not a class of this model: {_near(str(label), conditions.classes)}"
+            f"choose one of {', '.join(conditions.classes)}."
         )
+
+
+def _near(text: str, names: Sequence[str]) -> str:
+    """A hint at the one that was meant, whatever its capitals; empty where none is near."""
+    lower = {name.lower(): name for name in reversed(names)}
+    found = difflib.get_close_matches(text.lower(), lower, n=1)
+    return f"did you mean {lower[found[0]]}? " if found else ""
 
 
 def find_number(name: str, conditions: Conditions, option: str) -> Number:
@@ -139,6 +162,12 @@ def parse_where(text: str, conditions: Conditions) -> dict[str, tuple[float, flo
                 f"--where {text.strip()}: give numbers or ranges by name, as in "
                 "mag_r=18..20,g-r=0.6."
             )
+        if ";" in part:
+            raise ConfigError(
+                f"--where {text.strip()}: separate them with commas, as in mag_r=18..20,g-r=0.6."
+            )
+        if name == "label" and name not in conditions.names:
+            raise ConfigError(f"--where {part.strip()}: ask for a class by --label {value}.")
         number = find_number(name, conditions, "--where")
         if name in found:
             raise ConfigError(f"--where gives {name} twice: give it once.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,26 @@ class Look:
     truncation: float = 1.0
     psf: str | None = None
     noise: bool = True
+
+    @classmethod
+    def of(cls, **asked: Any) -> Look:
+        """From what was typed.
+
+        Raises
+        ------
+        ConfigError
+            If something else was asked for.
+        """
+        known = [entry.name for entry in fields(cls)]
+        for name in asked:
+            if name not in known:
+                near = difflib.get_close_matches(name, ("label", "where", "no_condition", *known))
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise ConfigError(
+                    f"{name} is nothing that samples can be asked for: {hint}choose of label, "
+                    f"where, no_condition, {', '.join(known)}."
+                )
+        return cls(**asked)
 
 
 def generate(
@@ -255,9 +276,10 @@ class SamplingModule(L.LightningModule):
         look
             ``truncation``, ``psf`` and ``noise`` as in `Look`.
         """
+        chosen = Look.of(**look)
         request = Request.of(self.conditions, label, where, no_condition)
         condition = self.sample_conditions(indices, seed, request)
-        return self.stream(indices, condition, seed, Look(**look))
+        return self.stream(indices, condition, seed, chosen)
 
     def sample(
         self,

@@ -21,6 +21,8 @@ from galgen.nn.condition import ConditionSettings
 
 #: Ends of the way of a code, in standard deviations of the normal distribution that it has.
 CODE_RANGE = (-2.0, 2.0)
+#: Beyond so many of them a model has hardly ever been in training: one code in two million.
+_FARTHEST = 5.0
 LABEL, CODE, CATEGORY = "label", "code", "category"
 
 
@@ -77,6 +79,15 @@ def parse_axis(text: str, module: SamplingModule, steps: int) -> Axis:
     conditions, settings = module.conditions, code_settings(module)
     names = axis_names(module)
     if name not in names:
+        for kind, option, number in (
+            (CODE, "codes", settings.codes),
+            (CATEGORY, "categories", settings.categories),
+        ):
+            if not number and name.rstrip("0123456789") == kind:
+                raise ConfigError(
+                    f"--sweep {text}: this model was trained without {option}, train one with "
+                    f"model.options.{option}."
+                )
         if not names:
             raise ConfigError(
                 f"--sweep {text}: this model was trained without classes, numbers and codes, so "
@@ -88,16 +99,21 @@ def parse_axis(text: str, module: SamplingModule, steps: int) -> Axis:
     if name in conditions.names:
         number = find_number(name, conditions, "--sweep")
         low, high = parse_range(span, number, "--sweep") if equals else _whole_range(number)
-        return _even(name, "number", conditions.names.index(name), low, high, steps)
+        return _even(text, name, "number", conditions.names.index(name), low, high, steps)
     if name in (LABEL, CATEGORY):
         if equals:
             raise ConfigError(f"--sweep {text}: {name} takes no range, all of them are shown.")
         texts = conditions.classes if name == LABEL else map(str, range(settings.categories))
-        kind: Literal["label", "category"] = "label" if name == LABEL else "category"
+        what: Literal["label", "category"] = "label" if name == LABEL else "category"
         texts = tuple(texts)
-        return Axis(name, kind, settings.codes, tuple(map(float, range(len(texts)))), texts)
+        return Axis(name, what, settings.codes, tuple(map(float, range(len(texts)))), texts)
     low, high = _code_range(name, span) if equals else CODE_RANGE
-    return _even(name, "code", int(name.removeprefix(CODE)) - 1, low, high, steps)
+    if max(-low, high) > _FARTHEST:
+        raise ConfigError(
+            f"--sweep {text}: codes are normal numbers, and beyond -{_FARTHEST:g}..{_FARTHEST:g} "
+            "the model has met next to none: stay within."
+        )
+    return _even(text, name, "code", int(name.removeprefix(CODE)) - 1, low, high, steps)
 
 
 def axis_names(module: SamplingModule) -> list[str]:
@@ -125,7 +141,7 @@ def usual_axis(module: SamplingModule, steps: int) -> Axis:
         low, high = np.quantile([row[1] for row in module.conditions.rows], (0.05, 0.95)).tolist()
     if high <= low:
         low, high = number.mean - number.std, number.mean + number.std
-    return _even(number.name, "number", 0, low, high, steps)
+    return _even(number.name, number.name, "number", 0, low, high, steps)
 
 
 def _whole_range(number: Number) -> tuple[float, float]:
@@ -146,10 +162,16 @@ def _code_range(name: str, span: str) -> tuple[float, float]:
 
 
 def _even(
-    name: str, kind: Literal["number", "code"], place: int, low: float, high: float, steps: int
+    text: str,
+    name: str,
+    kind: Literal["number", "code"],
+    place: int,
+    low: float,
+    high: float,
+    steps: int,
 ) -> Axis:
     if high <= low:
-        raise ConfigError(f"--sweep {name}={low:g}..{high:g}: give a range, the low end first.")
+        raise ConfigError(f"--sweep {text.strip()}: give a range, the low end first.")
     values = np.linspace(low, high, steps)
     return Axis(name, kind, place, tuple(values.tolist()), tuple(f"{v:.4g}" for v in values))
 

@@ -267,6 +267,7 @@ def test_a_film() -> None:
         ([ASKED, "--sweep", "label", "--label", "edge"], "--sweep label varies what --label hold"),
         ([ASKED, "--sweep", "label", "-n", "0"], "-n 0: ask for at least one galaxy"),
         ([ASKED, "--sweep", "width", "--frames", "1"], "--frames 1: a sweep has at least 2"),
+        ([ASKED, "--sweep", "label", "--frames", "3"], "a sweep over label shows all of them"),
         ([ASKED, "--sweep", "label", "--mix-layer", "2"], "--mix-layer belongs to --mix"),
         ([ASKED, "--sweep", "label", "--out", "runs", "--dry-run"], "runs holds files already"),
         (["--mix-layer", "2"], "--mix-layer belongs to --mix"),

@@ -241,6 +241,8 @@ def test_texts_and_mappings_are_the_same() -> None:
         ("", "--where : give numbers"),
         ("=3", "--where =3: give numbers"),
         ("mag_r=19,", "--where mag_r=19,: give numbers"),
+        ("mag_r=18..20; g-r=0.6", "--where mag_r=18..20; g-r=0.6: separate them with commas"),
+        ("label=FRI", r"--where label=FRI: ask for a class by --label FRI\."),
     ],
 )
 def test_texts_that_cannot_be_met(text: str, words: str) -> None:
@@ -256,6 +258,8 @@ def test_texts_that_cannot_be_met(text: str, words: str) -> None:
     ("conditions", "request_", "words"),
     [
         (CLASSES, Request("ring"), "--label ring is not a class .*: choose one of edge, round, sp"),
+        (CLASSES, Request("Edge"), "--label Edge is not .*: did you mean edge\\? choose one of edge"),
+        (CLASSES, Request("spirl"), "did you mean spiral"),
         (numbers_alone(), Request("ring"), "--label ring: this model was trained without classes"),
         (Conditions(), Request("ring"), "--label ring: this model was trained without classes"),
         (CLASSES, Request(where={"z": (1, 1)}), "--where z: this model was trained without numb"),
@@ -272,6 +276,20 @@ def test_texts_that_cannot_be_met(text: str, words: str) -> None:
 def test_requests_that_cannot_be_met(conditions: Conditions, request_: Request, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         draw(conditions, request_, 0, [0])
+
+
+def test_what_python_asks_for_in_another_form_is_told() -> None:
+    options = {"latent": 4, "widths": [4, 4, 4], "critic_widths": [4, 4, 4]}
+    pair = DCGAN(16, 1, classes=("a", "b"), numbers=(Number("z"),), **options)
+    for asked, words in (
+        ({"where": ["z", 3]}, r"where=\['z', 3\]: give a text"),
+        ({"where": {"z": "bright"}}, r"where=\{'z': 'bright'\}: give a number or a range"),
+        ({"where": {"z": (1, 2, 3)}}, "give a number or a range"),
+        ({"label": ["a", "b"]}, r"label=\['a', 'b'\]: give the name of one class"),
+        ({"labels": ["a"]}, r"labels is nothing .*: did you mean label\?"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            pair.sample(1, **asked)
 
 
 def test_nothing_is_for_models_that_learned_without_labels() -> None:
