@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 #: Weight of the past in one of Adam's averages.
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -78,6 +78,24 @@ class DataConfig(Section):
         if isinstance(values, dict) and isinstance(values.get("rotate"), int):
             values = {**values, "rotate": str(values["rotate"])}
         return values
+
+    @field_validator("merge", mode="before")
+    @classmethod
+    def _read_merge(cls, values: Any) -> Any:
+        lists = values.values() if isinstance(values, dict) else [values]
+        names = [name for each in lists if isinstance(each, list | tuple) for name in each]
+        good = all(isinstance(name, str | int) for name in names)
+        if (
+            not isinstance(values, dict)
+            or not all(isinstance(each, list | tuple) for each in lists)
+            or not good
+        ):
+            raise ValueError(
+                "write a new name and the classes that become it, for example "
+                "--set 'data.merge={AGN: [FRI, FRII]}'"
+            )
+        # Classes may be called by numbers, which YAML reads as such.
+        return {str(new): [str(name) for name in each] for new, each in values.items()}
 
 
 class ModelConfig(Section):

@@ -122,6 +122,10 @@ def merged(cutouts: C, merge: Mapping[str, Sequence[str]], source: str) -> C:
     values = [new.get(classes[number], classes[number]) for number in cutouts.labels]
     numbers, names = class_numbers(values)
     notes = [note for note in cutouts.notes if note not in handed(classes)]
+    if len(names) == 1:
+        notes.append(
+            f"data.merge makes every class {names[0]}: without a second class there is none."
+        )
     return changed(cutouts, labels=numbers, classes=names, notes=[*notes, *handed(names)])
 
 
@@ -174,14 +178,16 @@ def too_few(
         aside.append(f"{len(few) - 1} more classes have too few")
     more = f" ({'; '.join(aside)})" if aside else ""
     ways = ["leave classes alone by --labels none"]
+    other = next((each for each in counts if each != name), "...")
+    join = f"merge it with another class by --set 'data.merge={{NAME: [{name}, {other}]}}'"
     if built_in:
         ways.insert(0, "make more galaxies by --set data.count=...")
     elif labels is None or labels.startswith("header:"):
-        ways.insert(0, "take its files out of the folder, merge it with another class")
+        ways.insert(0, f"take its files out of the folder, {join}")
     else:
         file, _, column = labels.rpartition(":")
         picked = f"{column}!={name}" if file == "catalogue" else f"{file}:{column}!={name}"
-        ways.insert(0, f"leave it out by --set 'data.select={picked}', merge it with another class")
+        ways.insert(0, f"leave it out by --set 'data.select={picked}', {join}")
     return (
         f"the class {name!r} has {images} to train on{more}, and at least {FEWEST} are needed: "
         f"{', or '.join(ways)}."

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.data.folder import Entry
-from galgen.data.numbers import Source
+from galgen.data.numbers import Source, refuse_two
 from galgen.data.table import (
     Table,
     find_table,
@@ -24,21 +24,35 @@ from galgen.errors import ConfigError, DataError
 from galgen.io.cutout import Card
 
 
-def open_table(root: Path, name: str, names: Sequence[str]) -> tuple[Table, NDArray[np.int64]]:
-    """A table and its row of each galaxy, -1 for none.
+def open_table(
+    root: Path, name: str, names: Sequence[str], option: str
+) -> tuple[Table, NDArray[np.int64]]:
+    """A table and its row of each galaxy, -1 for none; `option` is what messages name.
 
     Raises
     ------
     DataError
         If it cannot be read or no column holds the files' names.
     """
-    table = read_table(find_table(root, name))
+    table = read_table(find_table(root, name, option))
     rows = table.match(names)
     if rows is None:
         raise DataError(
             f"{table.path} has no column that names the files of {root}: add one called file."
         )
     return table, rows
+
+
+def doubled(table: Table, names: Sequence[str], doubles: Mapping[int, Sequence[int]]) -> list[str]:
+    """A note where galaxies have several rows, `doubles` from `Table.doubles`."""
+    if not doubles:
+        return []
+    galaxy, rows = next(iter(doubles.items()))
+    times = "twice" if len(rows) == 2 else f"{len(rows)} times"
+    rest = len(doubles) - 1
+    files = "1 more file" if rest == 1 else f"{rest} more files"
+    more = f" and {files} more than once" if rest else ""
+    return [f"{table.path.name} names {names[galaxy]} {times}{more}: the first row counts."]
 
 
 def table_name(root: Path, file: str, said: str, otherwise: str = "") -> str:
@@ -79,10 +93,12 @@ def source_of(
             if not keys:
                 raise ConfigError(f"{wanted}: the images of {root} have no headers.")
             columns = {key: [str(header.get(key, "")) for header in headers] for key in keys}
-            return Source("the header", columns, np.arange(len(names)))
+            return Source("the header", columns, np.arange(len(names)), names)
         name = table_name(root, wanted.source, str(wanted), ", or measure it (measure:NAME)")
-        table, rows = open_table(root, name, names)
-        return Source(table.path.name, table.columns, rows)
+        table, rows = open_table(root, name, names, str(wanted))
+        doubles = table.doubles(names)
+        notes = doubled(table, names, doubles)
+        return Source(table.path.name, table.columns, rows, names, doubles, notes)
 
     return of
 
@@ -93,14 +109,28 @@ def column_of(
     root: Path,
     names: Sequence[str],
     headers: Sequence[Mapping[str, Card]] = (),
+    notes: list[str] | None = None,
 ) -> list[str | None]:
-    """Values of ``FILE:COLUMN``, ``catalogue:COLUMN`` or ``header:KEY``, None for none."""
+    """Values of ``FILE:COLUMN``, ``catalogue:COLUMN`` or ``header:KEY``, None for none.
+
+    A table that names a file twice is noted.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If there is no such table or column, or it says two things of one galaxy.
+    """
     file, key = split_column(text, option)
     if file == "header":
         values = [header.get(key.upper()) for header in headers]
         return [None if value is None else str(value) for value in values]
-    table, rows = open_table(root, table_name(root, file, f"{option} {text}"), names)
+    said = f"{option} {text}"
+    table, rows = open_table(root, table_name(root, file, said), names, said)
     column = table.column(key, option)
+    doubles = table.doubles(names)
+    refuse_two(said, table.path.name, key, column, names, doubles)
+    if notes is not None:
+        notes += [note for note in doubled(table, names, doubles) if note not in notes]
     return [column[row] if row >= 0 and column[row] != "" else None for row in rows]
 
 
@@ -149,7 +179,9 @@ def selected(root: Path, entries: Sequence[Entry], select: str, notes: list[str]
         if found is None:
             raise ConfigError(f"{root} holds no catalogue: name it, data.select=FILE:{select}.")
         file, conditions = found.name, select
-    table, rows = open_table(root, file, [entry.name for entry in entries])
+    names = [entry.name for entry in entries]
+    table, rows = open_table(root, file, names, "data.select")
+    notes += doubled(table, names, table.doubles(names))
     good = passes(table, conditions)
     kept = [entry for entry, row in zip(entries, rows, strict=True) if row >= 0 and good[row]]
     if not kept:

@@ -102,7 +102,8 @@ def condition_set(
     kept = leave_out(cutouts, found.reasons, files, bad_fraction, source)
     values = found.values[[reason is None for reason in found.reasons]]
     check_spread(wanted, values)
-    notes = [*kept.notes, *found.notes, *turned(wanted)]
+    new = [note for note in found.notes if note not in kept.notes]
+    notes = [*kept.notes, *new, *turned(wanted)]
     return changed(kept, numbers=found.numbers, values=values, notes=notes)
 
 

@@ -289,11 +289,16 @@ def _class_folders(
     entries, bad = _unique(every)
     classes = tuple(sorted(inside))
     if len(classes) > 1:
-        notes.append(f"sub-folders are classes: {', '.join(classes)}.")
+        notes.append(classes_note(classes))
     else:
         notes.append(f"the images of the one sub-folder {classes[0]} are read.")
         classes = ()
     return FolderIndex(root, kind, entries, None, classes, bad, tuple(notes))
+
+
+def classes_note(classes: Sequence[str]) -> str:
+    """What is said of sub-folders that are classes."""
+    return f"sub-folders are classes: {', '.join(classes)}."
 
 
 def tidy_band(name: str) -> str:

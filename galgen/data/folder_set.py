@@ -17,7 +17,7 @@ from galgen.data.classes import class_numbers, classify, handed, label_of
 from galgen.data.conditioned import condition_set
 from galgen.data.draw import draw
 from galgen.data.facts import Stated, spec_of
-from galgen.data.folder import Entry, scan_folder
+from galgen.data.folder import Entry, classes_note, scan_folder
 from galgen.data.loading import load, majority, probe, sized
 from galgen.data.reader import GalaxyReader
 from galgen.errors import ConfigError, DataError
@@ -123,11 +123,13 @@ def open_folder(
     labels = None if unlabelled else labels
     index = scan_folder(source)
     root, notes, bad = index.root, list(index.notes), list(index.bad)
+    if index.classes and (unlabelled or labels is not None):
+        notes.remove(classes_note(index.classes))
     entries = list(index.entries)
     if select is not None:
         entries = columns.selected(root, entries, select, notes)
     if labels is not None:
-        entries = _labelled(root, entries, labels, bad)
+        entries = _labelled(root, entries, labels, bad, notes)
     entries = [entries[row] for row in draw(len(entries), count, seed)]
     reader = GalaxyReader(index.kind == "raster", index.bands, bands)
     facts = probe(reader, entries, str(source))
@@ -137,11 +139,11 @@ def open_folder(
     headers = [cutout.header for cutout in loaded.facts]
     groups = names
     if group is not None:
-        values = columns.column_of(group, "data.group", root, names, headers)
+        values = columns.column_of(group, "data.group", root, names, headers, notes)
         groups = columns.require(values, names, group)
     catalogue = columns.catalogue_of(root, names)
     if redshift is not None:
-        values = columns.column_of(redshift, "data.redshift", root, names, headers)
+        values = columns.column_of(redshift, "data.redshift", root, names, headers, notes)
         catalogue["redshift"] = columns.floats(values, redshift)
     assert reader.size is not None
     cutouts = FolderSet(
@@ -175,12 +177,17 @@ def open_folder(
 
 
 def _labelled(
-    root: Path, entries: list[Entry], labels: str, bad: list[tuple[str, str]]
+    root: Path,
+    entries: list[Entry],
+    labels: str,
+    bad: list[tuple[str, str]],
+    notes: list[str],
 ) -> list[Entry]:
     if labels.startswith("header:"):
         return entries
     names = [entry.name for entry in entries]
-    values = [label_of(v) for v in columns.column_of(labels, "--labels", root, names)]
+    found = columns.column_of(labels, "--labels", root, names, notes=notes)
+    values = [label_of(value) for value in found]
     bad += [
         (str(entry.files[0]), f"no label in {labels}")
         for entry, value in zip(entries, values, strict=True)

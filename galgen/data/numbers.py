@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from galgen.conditions import Number
 from galgen.data.measured import measured
 from galgen.data.table import pick
 from galgen.data.wanted import CATALOGUE, MEASURE, OPTION, Wanted
-from galgen.errors import ConfigError
+from galgen.errors import ConfigError, DataError
 from galgen.measure.quantities import why_not
 
 #: What catalogues write in place of a magnitude, a redshift or a size that they lack ...
@@ -29,11 +29,18 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Source:
-    """Columns by name, what they are called in messages, and each galaxy's row, -1 for none."""
+    """Columns by name, what they are called in messages, and each galaxy's row, -1 for none.
+
+    `names` are the galaxies', `doubles` the rows of those that have several, by their place, and
+    `notes` sentences on them.
+    """
 
     where: str
     columns: Mapping[str, Sequence[Any] | NDArray[Any]]
     rows: NDArray[np.int64]
+    names: Sequence[str] = ()
+    doubles: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,8 @@ def gather(
     ------
     ConfigError
         If a number has no column, a column holds text, or something cannot be measured.
+    DataError
+        If a table says two things of one galaxy.
     """
     for each in wanted:
         reason = why_not(each.name, spec) if each.source == MEASURE else None
@@ -133,6 +142,7 @@ def _from_table(
     notes: list[str],
 ) -> Values:
     names = _columns_for(source, each, spec)
+    notes += [note for note in source.notes if note not in notes]
     parts = [_column(source, name, each, reasons, notes) for name in names]
     return parts[0] if len(parts) == 1 else parts[0] - parts[1]
 
@@ -158,6 +168,7 @@ def _column(
 ) -> Values:
     """Numbers of one column, NaN where missing, with the reason of the first that is."""
     column = source.columns[name]
+    refuse_two(str(each), source.where, name, column, source.names, source.doubles)
     values = np.full(len(source.rows), np.nan)
     why: list[str | None] = [None] * len(values)
     for galaxy, row in enumerate(source.rows):
@@ -169,10 +180,7 @@ def _column(
             try:
                 values[galaxy] = float(column[row])
             except ValueError:
-                raise ConfigError(
-                    f"{each}: {source.where} holds the text {text!r} in {name}, where numbers are "
-                    f"wanted; classes go by --labels {each.source}:{name}."
-                ) from None
+                raise ConfigError(_no_number(source, name, each, galaxy, text)) from None
         if not np.isfinite(values[galaxy]):
             values[galaxy] = np.nan
             why[galaxy] = f"{name} is missing in {source.where}"
@@ -190,6 +198,51 @@ def _column(
     for galaxy, reason in enumerate(why):
         reasons[galaxy] = reasons[galaxy] or reason
     return values
+
+
+def refuse_two(
+    said: str,
+    where: str,
+    name: str,
+    column: Sequence[Any] | NDArray[Any],
+    names: Sequence[str],
+    doubles: Mapping[int, Sequence[int]],
+) -> None:
+    """Refuse a column that says two things of one galaxy.
+
+    Raises
+    ------
+    DataError
+        If the rows of a galaxy differ.
+    """
+    for galaxy, rows in doubles.items():
+        texts = list(dict.fromkeys(str(column[row]).strip() for row in rows))
+        if len(texts) > 1:
+            raise DataError(
+                f"{said}: {where} has {len(rows)} rows for {names[galaxy]}, which differ in "
+                f"{name} ({texts[0]!r}, {texts[1]!r}): leave one of them."
+            )
+
+
+def _no_number(source: Source, name: str, each: Wanted, galaxy: int, text: str) -> str:
+    """Why a text is refused: a slip among numbers, or a column of classes."""
+    told = f"{each}: {source.where} holds the text {text!r} in {name}"
+    own = [str(source.columns[name][row]) for row in source.rows if row >= 0]
+    if 2 * sum(map(_is_number, own)) <= len(own):
+        return f"{told}, where numbers are wanted; classes go by --labels {each.source}:{name}."
+    of = f" for {source.names[galaxy]}" if source.names else ""
+    return (
+        f"{told}{of}, where the others are numbers: mend it, or leave the cell empty, and the "
+        "galaxy is left out."
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _sentinels(values: Values) -> NDArray[np.bool_]:

@@ -52,6 +52,21 @@ class Table:
         The column is the first of file, name, id, ... or else the first one at all in which
         at least half of the galaxies are found, with or without ending and folder.
         """
+        found = self._matched(names)
+        return None if found is None else found[1]
+
+    def doubles(self, names: Sequence[str]) -> dict[int, list[int]]:
+        """Rows of the galaxies that have several, by the galaxy's place among `names`."""
+        found = self._matched(names)
+        if found is None:
+            return {}
+        rows: dict[str, list[int]] = {}
+        for row, value in enumerate(self.columns[found[0]]):
+            rows.setdefault(_aliases(value)[0], []).append(row)
+        own = {several[0]: several for several in rows.values() if len(several) > 1}
+        return {k: own[row] for k, row in enumerate(found[1].tolist()) if row in own}
+
+    def _matched(self, names: Sequence[str]) -> tuple[str, NDArray[np.int64]] | None:
         ordered = [c for key in _NAME_COLUMNS for c in self.columns if c.lower() == key]
         ordered += [column for column in self.columns if column not in ordered]
         for column in ordered:
@@ -61,7 +76,7 @@ class Table:
                     rows.setdefault(alias, row)
             found = np.array([_first_row(rows, name) for name in names], dtype=np.int64)
             if len(found) and (found >= 0).mean() >= 0.5:
-                return found
+                return column, found
         return None
 
 
@@ -154,8 +169,10 @@ def _read_fits_table(path: Path) -> dict[str, list[str]]:
         }
 
 
-def find_table(folder: Path, name: str) -> Path:
+def find_table(folder: Path, name: str, option: str = "") -> Path:
     """A table by name: in the folder of images first, then as a path of its own.
+
+    `option` is what the error message names.
 
     Raises
     ------
@@ -165,7 +182,17 @@ def find_table(folder: Path, name: str) -> Path:
     for path in (folder / name, Path(name)):
         if path.is_file():
             return path
-    raise DataError(f"the table {name} is neither in {folder} nor in the working directory.")
+    there = sorted({p.name for place in (folder, Path()) for p in place.glob("*.csv")})
+    own = folder_catalogue(folder)
+    there += [own.name] if own is not None and own.name not in there else []
+    near = difflib.get_close_matches(name, there, 1)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    if there and not near:
+        hint = f": there {'is' if len(there) == 1 else 'are'} {', '.join(there[:5])}."
+    said = f"{option}: " if option else ""
+    raise DataError(
+        f"{said}the table {name} is neither in {folder} nor in the working directory{hint}"
+    )
 
 
 def folder_catalogue(folder: Path) -> Path | None:

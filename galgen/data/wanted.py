@@ -10,6 +10,7 @@ from galgen.sections import split_conditions
 
 OPTION = "--condition"
 MEASURE, HEADER, CATALOGUE = "measure", "header", "catalogue"
+_TABLES = (".csv", ".fits", ".fits.gz", ".fit")
 #: Names of angles on the sky, which turns and mirror images change.
 _ANGLES = frozenset("pa theta phi angle orientation position_angle posang pos_angle".split())
 
@@ -46,7 +47,8 @@ def parse(condition: str | Sequence[str]) -> tuple[Wanted, ...]:
             said, colon, name = (piece.strip() for piece in part.rpartition(":"))
             if colon:
                 source = CATALOGUE if said in ("", "catalog") else said
-            if not name:
+            # A table alone, its column forgotten.
+            if not name or (not colon and name.lower().endswith(_TABLES)):
                 raise ConfigError(
                     f"{OPTION} {text!r} lacks a name: write SOURCE:name,name, "
                     "for example measure:mag_r,g-r or catalog.csv:z."

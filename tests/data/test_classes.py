@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from galgen.config import RunConfig
 from galgen.data.module import CutoutDataModule
 from galgen.data.sets import open_set
 from galgen.errors import ConfigError
@@ -19,6 +20,9 @@ COUNTS = {"clockwise": 5, "anticlockwise": 6, "elliptical": 9}
 def test_classes_become_one(tmp_path: Path) -> None:
     folder = classes_folder(tmp_path / "galaxies", COUNTS)
     plain = open_set(folder)
+    told = "sub-folders are classes: anticlockwise, clockwise, elliptical."
+    assert told in plain.notes
+    assert told not in open_set(folder, labels="none").notes
     assert plain.classes == ("anticlockwise", "clockwise", "elliptical")
     assert any("mirror images" in note for note in plain.notes)
     merged = open_set(folder, merge={"spiral": ["clockwise", "anticlockwise"]})
@@ -35,6 +39,22 @@ def test_one_may_keep_its_name(tmp_path: Path) -> None:
     folder = classes_folder(tmp_path / "galaxies", COUNTS)
     data = CutoutDataModule(folder, merge={"clockwise": ["clockwise", "anticlockwise"]})
     assert data.conditions.classes == ("clockwise", "elliptical")
+
+
+def test_all_in_one_are_no_classes(tmp_path: Path) -> None:
+    folder = classes_folder(tmp_path / "galaxies", COUNTS)
+    data = CutoutDataModule(folder, merge={"any": list(COUNTS)})
+    assert not data.conditions
+    assert data.cutouts.notes[-1].startswith("data.merge makes every class any: without a second")
+
+
+@pytest.mark.parametrize(
+    "merge", ["FRI", {"AGN": "FRI"}, ["FRI"], {"AGN": [1.5, None]}, {"AGN": 1}]
+)
+def test_what_merge_must_read(merge: object) -> None:
+    with pytest.raises(ConfigError, match=r"^data\.merge: .*data\.merge=\{AGN: \[FRI, FRII\]\}"):
+        RunConfig.build({"data.merge": merge})
+    assert RunConfig.build({"data.merge": {"odd": [3, 7]}}).data.merge == {"odd": ("3", "7")}
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_a_set_larger_than_memory_is_measured_from_its_files(
 ) -> None:
     kept = open_set(survey, condition="measure:mag_r snr")
     monkeypatch.setattr(loading, "KEEP_BYTES", 1000)
-    monkeypatch.setattr("galgen.data.numbers._CHUNK", 7)
+    monkeypatch.setattr("galgen.data.measured._CHUNK", 7)
     streamed = open_set(survey, condition="measure:mag_r snr")
     assert any("read from its files" in note for note in streamed.notes)
     np.testing.assert_array_equal(streamed.values, kept.values)
@@ -196,6 +196,7 @@ def test_marks_of_missing_values_count_as_missing(survey: Path) -> None:
         ("measure:mag_r;catalog.csv:mag_r", "names 'mag_r' twice"),
         ("measure:", "lacks a name"),
         ("snr,,mag_r", "lacks a name"),
+        ("catalog.csv", "--condition 'catalog.csv' lacks a name: write SOURCE:name"),
     ],
 )
 def test_mistakes_are_one_sentence(survey: Path, condition: str, words: str) -> None:
@@ -383,3 +384,43 @@ def test_real_radio_classes(real_data: Callable[[str], Path]) -> None:
     radio.setup("fit")
     batch = next(iter(radio.train_dataloader()))
     assert batch["condition"].sum(0).tolist() == [2.0] * 4
+
+
+def test_a_file_named_twice_is_noted_and_refused_where_its_rows_differ(survey: Path) -> None:
+    rows = (survey / "catalog.csv").read_text().splitlines()
+    write(survey / "catalog.csv", *rows, rows[3], rows[4], rows[4])
+    asked = {"labels": "catalog.csv:kind", "condition": "catalog.csv:snr"}
+    found = open_set(survey, **asked)
+    assert len(found) == COUNT
+    told = (
+        "catalog.csv names galaxy_02 twice and 1 more file more than once: the first row counts."
+    )
+    assert [note for note in found.notes if "names" in note] == [told]
+    assert told in open_set(survey, condition="catalog.csv:snr").notes
+    name, *_, number = rows[4].split(",")
+    write(survey / "catalog.csv", *rows, f"{name},20,19,99,odd,{number}")
+    for each in asked:
+        with pytest.raises(DataError, match=r"2 rows for galaxy_03, which differ in (kind|snr)"):
+            open_set(survey, **{each: asked[each]})
+    assert open_set(survey, condition="catalog.csv:number").values is not None
+
+
+def test_files_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    folder = classes_folder(tmp_path / "galaxies", {"a": 3, "b": 3})
+    for name in ("a", "b"):
+        for k, path in enumerate(sorted((folder / name).iterdir())):
+            path.rename(folder / name / f"{k}.png")
+    rows = [f"{name}/{k}.png,{ord(name) + k}" for name in "ab" for k in range(3)]
+    write(folder / "catalogue.csv", "file,number", *rows)
+    found = open_set(folder, condition="number")
+    assert found.values is not None
+    assert found.values[:, 0].tolist() == [97, 98, 99, 98, 99, 100]
+    assert not any("names" in note for note in found.notes)
+
+
+def test_a_text_among_numbers_is_named(survey: Path) -> None:
+    with_values(survey, "age", {4: "faint"})
+    with pytest.raises(ConfigError, match=r"'faint' in age for galaxy_04.*mend it, or leave"):
+        open_set(survey, condition="more.csv:age")
+    with_values(survey, "age", {4: ""})
+    assert list(reasons(open_set(survey, condition="more.csv:age"))) == ["galaxy_04"]

@@ -144,8 +144,12 @@ def test_labels_from_folders_and_tables(tmp_path: Path) -> None:
         open_set(source, labels="labels.csv:kin")
     with pytest.raises(ConfigError, match="FILE:COLUMN"):
         open_set(source, labels="labels.csv")
-    with pytest.raises(DataError, match=r"table other\.csv is neither"):
+    with pytest.raises(
+        DataError, match=r"--labels o.*table other\.csv is neither.*: there is labels\.csv"
+    ):
         open_set(source, labels="other.csv:kind")
+    with pytest.raises(DataError, match=r"data\.select: .*label\.csv.*did you mean labels\.csv\?"):
+        open_set(source, select="label.csv:kind==a")
 
 
 def test_groups_selection_and_redshift(tmp_path: Path) -> None:
