@@ -226,21 +226,19 @@ def _conditions(
             scores["nearest_training"] = nearest_score(*pair, seed=seed)
         return scores
 
-    agreement: dict[str, Any] | None = None
-    if asked.classes:
-        if asked.pool is not None:
-            judged.classes = class_scores(asked, of_rows, list(judged.scores))
-        if classifier:
-            agreement = class_agreement(
-                asked,
-                sets.fake,
-                sets.spec,
-                sets.stretch,
-                seed=seed,
-                progress=lambda done, total: tell("classifier", done, total),
-            )
-        else:
-            agreement = {"value": None, "reason": "evaluate.classifier is false"}
+    if asked.pool is not None:
+        judged.classes = class_scores(asked, of_rows, list(judged.scores))
+    if classifier or not asked.classes:
+        agreement = class_agreement(
+            asked,
+            sets.fake,
+            sets.spec,
+            sets.stretch,
+            seed=seed,
+            progress=lambda done, total: tell("classifier", done, total),
+        )
+    else:
+        agreement = {"value": None, "reason": "evaluate.classifier is false"}
     columns = judged.fake_columns, judged.real_columns
     numbers, judged.following = number_scores(asked, sets.spec, *columns, seed)
     judged.conditions = {"agreement": agreement, "numbers": numbers}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Galaxies a side with which a class is scored.
 FEWEST = 10
+#: Why there is no agreement where only numbers were asked for.
+NO_CLASSES = "no classes were asked for"
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ def class_agreement(
         As `agreement`, with ``ceiling``, the same for real galaxies, ``how`` and ``left_out``,
         classes that cannot be judged. ``value`` is None with a ``reason`` where nothing can.
     """
+    if not asked.classes:
+        return _none(NO_CLASSES)
     if asked.pool is None:
         return _none("the real galaxies have no classes to learn from")
     left_out = too_few(asked.pool.labels, asked.classes)

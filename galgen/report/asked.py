@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from galgen.metrics.conditional import NO_CLASSES
+
 #: Above this part of the variance a measured number is said to follow the request.
 _FOLLOWS = 0.8
 #: Up to so many times what shuffled requests score, it is said not to.
@@ -19,7 +21,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     found = by_class(result.get("classes") or {})
     conditions = result.get("conditions") or {}
     agreement = conditions.get("agreement")
-    if agreement is not None:
+    # Of a model without classes there is nothing to say.
+    if agreement is not None and agreement.get("reason") != NO_CLASSES:
         found.append(agreed(agreement))
     found += [followed(name, entry) for name, entry in conditions.get("numbers", {}).items()]
     return found

@@ -14,6 +14,7 @@ from galgen.measure.photometry import measure
 from galgen.metrics import agreement as agreeing
 from galgen.metrics import classifier
 from galgen.metrics.conditional import (
+    NO_CLASSES,
     Asked,
     Pool,
     class_agreement,
@@ -103,6 +104,8 @@ def test_agreement_that_cannot_be_computed_says_why() -> None:
     nothing = class_agreement(asked([0] * 8, [0] * 8), fake, spec, stretch)
     assert nothing["value"] is None
     assert "no classes" in nothing["reason"]
+    numbers = class_agreement(Asked(numbers=("mag_r",)), fake, spec, stretch)
+    assert numbers == {"value": None, "reason": NO_CLASSES}
     found = agree(np.full(40, 2), spec)
     assert found["value"] is None
     assert "asked to be of a class" in found["reason"]

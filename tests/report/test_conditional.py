@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from galgen.metrics.agreement import agreement
-from galgen.metrics.conditional import Following
+from galgen.metrics.conditional import NO_CLASSES, Following
 from galgen.metrics.requested import follow
 from galgen.metrics.scorecard import null
 from galgen.report.asked import agreed, by_class, followed, sentences
@@ -126,6 +126,8 @@ def test_without_conditions_nothing_is_said() -> None:
     null_result = {"conditions": {"agreement": {"value": None, "reason": "x"}, "numbers": {}}}
     assert section(null_result) == []
     assert len(sentences(null_result)) == 1
+    null_result["conditions"]["agreement"]["reason"] = NO_CLASSES
+    assert sentences(null_result) == []
 
 
 def test_scatter_diagrams_of_poor_numbers() -> None:
