@@ -137,7 +137,7 @@ def sample(
     names = [file_stem(i) for i in indices]
     look = Look(truncation, psf, noise)
     model.to(device or find_accelerator())
-    writer = Writer(model, seed, kinds, cube, look)
+    writer = Writer(model, seed, kinds, cube, look, request.nothing)
     chunks = model.module.stream(indices, condition, seed, look)
     folder = open_folder(out)
 
@@ -280,6 +280,8 @@ class Writer:
         One (band, y, x) HDU rather than one per band.
     look
         How they were drawn.
+    nothing
+        Whether they were asked for nothing, of a model with conditions.
     """
 
     def __init__(
@@ -289,6 +291,7 @@ class Writer:
         kinds: Sequence[str],
         cube: bool = False,
         look: Look | None = None,
+        nothing: bool = False,
     ) -> None:
         self.model, self.seed, self.kinds, self.cube = model, seed, tuple(kinds), cube
         self.stretch, self.spec = model.stretch, model.spec
@@ -307,6 +310,7 @@ class Writer:
             "truncation": float(look.truncation),
             "psf": None if psf is None else str(psf),
             "grain": None if look.noise else False,
+            "asked": False if nothing else None,
             "model": model.name,
             "checkpoint": model.digest,
             "images": model.images,

@@ -218,7 +218,7 @@ class Stage:
         kinds = known_formats(formats)
         model.to(device or find_accelerator())
         self.conditions([0])
-        self.writer = Writer(model, seed, kinds, cube, look)
+        self.writer = Writer(model, seed, kinds, cube, look, request.nothing)
         # A way or a table between classes is of one network, that of all classes.
         self.renderer = model.module.renderer(seed, look, request.label)
 

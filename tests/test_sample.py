@@ -234,6 +234,8 @@ def test_nothing_is_asked_for(measured: Path, tmp_path: Path) -> None:
     assert table["width_requested"].mask.all()
     assert "LABEL" not in (header := fits.getheader(written.folder / "galaxy_000002.fits"))
     assert "COND1" not in header
+    assert header["ASKED"] is False
+    assert read_provenance(written.folder / "galaxy_000002.fits")["asked"] is False
     assert "conditions" not in read_provenance(written.folder / "galaxy_000002.fits")
     zeros = torch.zeros(4, model.module.conditions.width)
     ((_, want),) = model.module.stream(range(4), zeros)

@@ -32,6 +32,7 @@ CARDS: dict[str, tuple[str, str]] = {
     "psf": ("PSF", ""),
     "grain": ("GRAIN", "noise of sky and photons was added"),
     "label": ("LABEL", "class that was asked for"),
+    "asked": ("ASKED", "F: nothing was asked for"),
     "mix_row": ("MIXROW", "sample of the first style layers"),
     "mix_column": ("MIXCOL", "sample of the other style layers"),
     "mix_layer": ("MIXLAYER", "how many layers come from MIXROW"),
