@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from galgen.callbacks.log import LogMeans
 from galgen.callbacks.metrics import SampleMetric
+from galgen.callbacks.snapshots import Snapshots
 from galgen.models.base import AdversarialModule
 
 #: Seconds between lines where there is no terminal.
@@ -77,12 +78,15 @@ class TrainingProgress(L.Callback):
 
     def _status(self, trainer: L.Trainer, module: AdversarialModule, now: float) -> str:
         parts = [f"{self._speed(module, now):.0f} images/s"]
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        # What snapshots are chosen by, of which there is one for all.
+        metric = next((c.metric for c in callbacks if isinstance(c, Snapshots)), "frechet")
+        for callback in callbacks:
             values = callback.latest if isinstance(callback, LogMeans | SampleMetric) else {}
             for name, short in (
                 ("loss_critic", "critic"),
                 ("loss_generator", "generator"),
-                ("frechet", "frechet"),
+                (metric, metric),
                 ("colour_magnitude_ratio", "colour-magnitude"),
             ):
                 if name in values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from torch import Tensor
 
 import galgen.callbacks.metrics
+import galgen.callbacks.progress
 import galgen.train
 from galgen import checkpoint
 from galgen.callbacks.metrics import SEED, local_samples, samples_by_class
@@ -75,6 +78,20 @@ def test_rmae_is_that_of_the_kept_samples_and_chooses(tmp_path: Path) -> None:
     assert overall == pytest.approx(np.mean(both, axis=0).tolist(), rel=1e-5)
     assert checkpoint.load(outcome.run).images == 32 * (1 + int(np.argmin(overall)))
     assert "best_of" not in checkpoint.load(outcome.run).card
+
+
+@pytest.mark.parametrize("metric", ["rmae", "frechet"])
+def test_progress_shows_the_metric_that_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    monkeypatch.setattr(galgen.callbacks.progress, "LINE_SECONDS", 0.0)
+    text = io.StringIO()
+    changes = settings(grey_folder(tmp_path / "grey"), train__best=metric)
+    console = Console(file=text, width=200)
+    galgen.train.train(tiny(**changes), out=tmp_path / "runs", console=console)
+    last_line = text.getvalue().splitlines()[-1]
+    assert f", {metric} " in last_line
+    assert {"rmae": "frechet", "frechet": "rmae"}[metric] not in last_line
 
 
 def test_frechet_of_classes_is_that_of_their_own_images(tmp_path: Path) -> None:
