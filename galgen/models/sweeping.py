@@ -79,11 +79,11 @@ def parse_axis(text: str, module: SamplingModule, steps: int) -> Axis:
     conditions, settings = module.conditions, code_settings(module)
     names = axis_names(module)
     if name not in names:
-        for kind, option, number in (
+        for kind, option, count in (
             (CODE, "codes", settings.codes),
             (CATEGORY, "categories", settings.categories),
         ):
-            if not number and name.rstrip("0123456789") == kind:
+            if not count and name.rstrip("0123456789") == kind:
                 raise ConfigError(
                     f"--sweep {text}: this model was trained without {option}, train one with "
                     f"model.options.{option}."
