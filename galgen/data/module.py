@@ -208,7 +208,8 @@ class CutoutDataModule(L.LightningDataModule):
         else:
             counts = np.bincount(labels, minlength=len(classes)).tolist()
             text, built_in = self._reading.get("labels"), str(self.source) in BUILT_IN
-            out = np.bincount(cutouts.labels[self.split[1]], minlength=len(classes)).tolist()
+            held = np.asarray(cutouts.labels)[self.split[1]]
+            out = np.bincount(held, minlength=len(classes)).tolist()
             few = too_few(
                 dict(zip(classes, counts, strict=True)),
                 text,

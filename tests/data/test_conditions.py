@@ -392,9 +392,7 @@ def test_a_file_named_twice_is_noted_and_refused_where_its_rows_differ(survey: P
     asked = {"labels": "catalog.csv:kind", "condition": "catalog.csv:snr"}
     found = open_set(survey, **asked)
     assert len(found) == COUNT
-    told = (
-        "catalog.csv names galaxy_02 twice and 1 more file more than once: the first row counts."
-    )
+    told = "catalog.csv names galaxy_02 twice and 1 more file more than once: the first row counts."
     assert [note for note in found.notes if "names" in note] == [told]
     assert told in open_set(survey, condition="catalog.csv:snr").notes
     name, *_, number = rows[4].split(",")
