@@ -47,7 +47,7 @@ class Pool:
     read: Callable[[], Tensor]
     labels: NDArray[np.int64]
     groups: Sequence[str]
-    held: NDArray[np.bool_] | None = None
+    held: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,14 @@ class Watch(Callback):
     steps: list[list[dict[str, Any]]] = field(default_factory=list)
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
-        def see(critic: Any, inputs: tuple[Tensor, ...]) -> None:
-            self.shown[-1].append(inputs[0].detach().clone())
-            networks = (module.generator, critic, module.average.network)
+        judge = module.critic.judge
+
+        def see(images: Tensor, condition: Tensor | None = None) -> Any:
+            self.shown[-1].append(images.detach().clone())
+            networks = (module.generator, module.critic, module.average.network)
             if module.grows:
                 self.stood[-1] = [(network.level, network.alpha) for network in networks]
+            return judge(images, condition)
 
         def note(adam: Any, *_: Any) -> None:
             group = adam.param_groups[0]
@@ -65,7 +68,7 @@ class Watch(Callback):
             }
             self.steps[-1].append(now)
 
-        module.critic.register_forward_pre_hook(see)
+        module.critic.judge = see
         for adam in trainer.optimizers:
             adam.register_step_pre_hook(note)
 

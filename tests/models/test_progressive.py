@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from galgen.carry import of_conditions
 from galgen.config import RunConfig
 from galgen.errors import ConfigError
 from galgen.models.objective import Objective
@@ -169,6 +170,7 @@ class TestFreezing:
         for classes in ((), ("a", "b")):
             for network in networks(pair, classes=classes):
                 owned = [id(p) for layer in network.layers() for p in layer.parameters()]
+                owned += [id(p) for name, p in network.named_parameters() if of_conditions(name)]
                 assert sorted(owned) == sorted(id(p) for p in network.parameters())
 
     def test_the_critic_is_frozen_from_the_image(self, pair: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from galgen.models.stylegan2.critic import Critic
 from galgen.models.stylegan2.generator import Generator
+from galgen.nn.condition import Given
 
 LATENT, BANDS, SIDES = 5, 2, (4, 8, 16)
 ROW = torch.tensor([1.0, 3, 3, 1], dtype=torch.double) / 8
@@ -98,7 +99,9 @@ def plain_generator(g: Any, styles: Tensor, noise: list[Tensor]) -> Tensor:
 
 def generator(classes: int = 0) -> Any:
     torch.manual_seed(1)
-    made = randomise(Generator(16, BANDS, LATENT, depth=2, width=3, max_width=6, classes=classes))
+    made = randomise(
+        Generator(16, BANDS, LATENT, depth=2, width=3, max_width=6, given=Given(classes))
+    )
     assert [stage.conv.bias.numel() for stage in made.stages] == [6, 6, 3]
     return made
 
@@ -138,14 +141,15 @@ def test_one_latent_becomes_the_style_of_all_places() -> None:
     z, labels, noise = torch.randn(3, LATENT), torch.tensor([1, 0, 1]), drawn(g, 3)
     w = z.double()
     w = w / (w.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
-    w = w + g.mapping.embedding.weight.double()[labels]
+    w = w + g.mapping.entrance.embedding.classes.double()[labels]
     for layer in g.mapping.layers:
         # A hundredth of the learning rate: weights and biases are stored a hundredfold.
         weight = 0.01 * layer.weight.double() * (2 / layer.weight.shape[1]) ** 0.5
         w = leaky(w @ weight.T + 0.01 * layer.bias.double())
-    close(g.map(z, labels), w)
+    rows = torch.eye(2)[labels]
+    close(g.map(z, rows), w)
     want = plain_generator(g, w[:, None].expand(-1, 6, -1), noise)
-    close(g(z, labels, noise), want)
+    close(g(z, rows, noise), want)
 
 
 # -- critic ------------------------------------------------------------------------------------
@@ -176,15 +180,15 @@ def plain_critic(c: Any, x: Tensor, labels: Tensor) -> Tensor:
     x = x @ c.dense.weight.double().T * (2 / x.shape[1]) ** 0.5 + c.dense.bias.double()
     x = leaky(x)
     score = x @ c.score.weight.double()[0] / math.sqrt(x.shape[1]) + c.score.bias.double()
-    return score + (c.embedding.weight.double()[labels] * x).sum(dim=1)
+    return score + (c.projection.classes.double()[labels] * x).sum(dim=1)
 
 
 @torch.no_grad()
 def test_the_critic_is_the_plain_residual_one() -> None:
     torch.manual_seed(2)
-    c = randomise(Critic(16, BANDS, width=3, max_width=6, classes=2))
+    c = randomise(Critic(16, BANDS, width=3, max_width=6, given=Given(2)))
     assert [block.skip.weight.shape[:2] for block in c.blocks] == [(6, 3), (6, 6)]
     images, labels = torch.randn(6, BANDS, 16, 16), torch.tensor([0, 1, 1, 0, 1, 0])
     want = plain_critic(c, images, labels)
-    close(c(images, labels), want)
+    close(c(images, torch.eye(2)[labels]), want)
     assert want.std() > 0.1

@@ -14,6 +14,7 @@ from galgen.data.module import CutoutDataModule
 from galgen.models import base
 from galgen.models.registry import find
 from galgen.models.styles import mixed_styles, path_penalty
+from galgen.nn.condition import Given
 from galgen.nn.style import Mapping, StyleGenerator
 from galgen.randomness import StepStreams
 
@@ -26,7 +27,7 @@ class Bent(StyleGenerator):
     def __init__(self, active: int = LAYERS, classes: int = 0) -> None:
         super().__init__()
         self.latent, self.style_layers, self.active = LATENT, LAYERS, active
-        self.mapping = Mapping(LATENT, WIDTH, depth=1, classes=classes)
+        self.mapping = Mapping(LATENT, WIDTH, depth=1, given=Given(classes))
         self.weight = nn.Parameter(torch.randn(LAYERS * WIDTH, BANDS * SIDE**2) / 3)
 
     @property
@@ -71,14 +72,14 @@ def plain_lengths(generator: Bent, w: Tensor, y: Tensor, weight: Tensor) -> Tens
 @pytest.mark.parametrize("classes", [0, 2])
 def test_the_path_penalty_is_its_equation(active: int, classes: int) -> None:
     generator = Bent(active, classes)
-    labels = torch.tensor([0, 1, 1]) if classes else None
+    rows = torch.eye(2)[[0, 1, 1]] if classes else None
     weight = generator.weight.detach().double().requires_grad_(True)
     mean, want_mean = torch.tensor(0.7), 0.7
     for step in range(3):
         draws: Any = Draws(step)
-        penalty, mean = path_penalty(generator, labels, draws, mean)
+        penalty, mean = path_penalty(generator, rows, draws, mean)
         z, y = sorted(draws.given, key=Tensor.dim)
-        lengths = plain_lengths(generator, generator.map(z, labels), y / SIDE, weight)
+        lengths = plain_lengths(generator, generator.map(z, rows), y / SIDE, weight)
         # The running mean moves by a hundredth of the way, and the penalty is around the new one.
         want_mean = 0.99 * want_mean + 0.01 * lengths.mean().item()
         want = (lengths - want_mean).square().mean()
