@@ -11,7 +11,7 @@ from galgen import DCGAN
 from galgen.nn.norm import BatchNorm
 from galgen.nn.pyramid import levels
 
-PLAIN = {"loss": "logistic", "r1": 0, "r2": 0, "gp": 0, "lr": 0.02}
+PLAIN = {"loss": "logistic", "r1": 0, "r2": 0, "gp": 0, "lr": 0.005}
 
 
 def options(size: int) -> dict[str, object]:
