@@ -216,7 +216,8 @@ def check_range(number: Number, low: float, high: float, option: str) -> None:
     bottom, top = told_range(number)
     if low < min(bottom, number.low) or high > max(top, number.high):
         raise ConfigError(
-            f"{where}: the model was trained on {number.name} from {bottom:.10g} to {top:.10g}."
+            f"{where}: the model was trained on {number.name} from {bottom:.10g} to {top:.10g}: "
+            "stay within."
         )
 
 

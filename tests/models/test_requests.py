@@ -225,7 +225,7 @@ def test_texts_and_mappings_are_the_same() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("mag_r=30", r"--where mag_r=30: the model was trained on mag_r from 17.9 to 22.1\.$"),
+        ("mag_r=30", r"--where mag_r=30: the model was trained on mag_r from 17.9 to 22.1: stay"),
         ("mag_r=18..22.2", r"--where mag_r=18..22.2: the model was trained on mag_r from 17.9"),
         ("mag_r=17..20", r"mag_r=17..20: the model was trained on mag_r from 17.9 to 22.1"),
         ("mag=19", r"--where mag: did you mean mag_r\? this model was trained on mag_r, g-r, r_h"),
