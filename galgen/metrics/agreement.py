@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from galgen.metrics.classifier import SHOWN, train_classifier
+from galgen.metrics.images import BLOCK, Images
 from galgen.randomness import key
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def cross_fitted(
     real: Tensor,
     labels: NDArray[Any],
     classes: Sequence[str],
-    fake: Tensor,
+    fake: Images,
     *,
     groups: Sequence[str] | None = None,
     held: NDArray[np.bool_] | None = None,
@@ -143,12 +144,14 @@ def cross_fitted(
 
     Parameters
     ----------
-    real, fake
-        Images (N, C, H, W) and (M, C, H, W), see `train_classifier`.
+    real
+        Images (N, C, H, W), see `train_classifier`.
     labels
         Class numbers (N,) of the real ones, at least `FEWEST` of each.
     classes
         Their names.
+    fake
+        The generated ones, in the same space; read in blocks.
     groups
         What must not be split, (N,); every galaxy alone by default.
     held
@@ -198,7 +201,8 @@ def cross_fitted(
         )
         said[rest] = network.predict(real[rest]).argmax(1).numpy()
         mine = np.flatnonzero(judged_by == number)
-        verdict[mine] = network.predict(fake[mine]).argmax(1).numpy()
+        for rows in np.split(mine, range(BLOCK, len(mine), BLOCK)):
+            verdict[rows] = network.predict(fake.read(rows)).argmax(1).numpy()
     rows = np.flatnonzero(said >= 0)
     return Verdicts(verdict, said[rows], rows, how)
 

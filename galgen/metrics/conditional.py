@@ -12,6 +12,7 @@ from torch import Tensor
 from galgen.errors import DataError
 from galgen.measure.quantities import quantity, why_not
 from galgen.metrics.agreement import agreement, cross_fitted, too_few
+from galgen.metrics.images import Images
 from galgen.metrics.requested import follow
 from galgen.metrics.scorecard import Score, null
 
@@ -141,7 +142,7 @@ def class_scores(
 
 def class_agreement(
     asked: Asked,
-    fake: Tensor,
+    fake: Images,
     spec: ImageSpec,
     stretch: Stretch,
     *,
@@ -155,7 +156,7 @@ def class_agreement(
     asked
         Classes of the galaxies.
     fake
-        Flux (M, C, H, W) of the generated ones.
+        The generated ones, in flux.
     spec, stretch
         Facts of the images; fluxes go through the stretch, pictures as they are.
     seed
@@ -195,7 +196,7 @@ def class_agreement(
             seen(asked.pool.read()[known]),
             labels,
             names,
-            seen(fake[wanted]),
+            Images(len(wanted), lambda k: seen(fake.read(wanted[k]))),
             groups=[asked.pool.groups[row] for row in known.tolist()],
             held=None if held is None else held[known],
             seed=seed,
