@@ -19,7 +19,8 @@ from astropy.table import Table
 
 from galgen.data import sersic
 from galgen.io.raster import write_raster
-from galgen.report.pictures import composite, display_stretch, grid_png
+from galgen.measure.composite import display_stretch
+from galgen.report.pictures import composite, grid_png
 
 HUBBLE = ("F814W", "F606W", "F450W")
 COLUMNS, ROWS = 12, 5

@@ -165,8 +165,8 @@ def compare(
     seed: int,
 ) -> tuple[Comparison, list[str]]:
     """The sets side by side, and what was decided on the way."""
+    from galgen.measure.composite import display_stretch, select_bands
     from galgen.metrics.comparison import Comparison
-    from galgen.report.pictures import display_stretch, select_bands
 
     fake = matched.fake(made.flux)
     rows = some(len(cutouts), 2 * len(fake), seed)

@@ -1,15 +1,12 @@
-"""Colour composites and grids of galaxies: one fixed stretch for all images, never one each.
+"""Pictures and grids of galaxies: one fixed stretch for all images, never one each.
 
-Any number of bands becomes red, green and blue: sorted by wavelength, cut into three groups
-and averaged in stretched space. A fixed stretch keeps a faint galaxy faint and a red one red,
-and makes real and generated images comparable.
+What becomes red, green and blue is in `galgen.measure.composite`.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.bands import ImageSpec, band_indices
+from galgen.bands import ImageSpec
 from galgen.io.atomic import replacing
-from galgen.measure.bandorder import blue_to_red
+from galgen.measure.composite import composite_planes
 from galgen.runs import make_folder
 from galgen.stretch import Stretch
 
@@ -29,45 +26,9 @@ if TYPE_CHECKING:
 
     Pictures = NDArray[np.uint8]
 
-#: Sky noise below the sky level stays visible down to this much of the range.
-_BLACK = -0.05
-#: A linear flux stretch shows the cores alone; asinh with this softening opens it up.
-_SOFTENING = 1e-3
 _GAP = 2
 _GAP_GREY = 40
 _TILE_PIXELS = 96
-
-
-def channel_groups(bands: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Channels that make red, green and blue; a single group for one band (grey).
-
-    Two bands: the redder is red, the bluer blue, green their mean.
-
-    >>> channel_groups(("g", "r", "i", "z", "y"))
-    ((3, 4), (2,), (0, 1))
-    >>> channel_groups(("R", "G", "B"))
-    ((0,), (1,), (2,))
-    """
-    order = blue_to_red(bands)
-    if len(order) == 1:
-        return (order,)
-    if len(order) == 2:
-        return (order[1:], order, order[:1])
-    outer = round(len(order) / 3)
-    return (order[-outer:], order[outer:-outer], order[:outer])
-
-
-def display_stretch(flux: Tensor, spec: ImageSpec) -> Stretch:
-    """The stretch to draw a set with where no checkpoint gives one, (N, C, H, W)."""
-    if spec.display:
-        return Stretch.fit(flux[:1], "linear")
-    return Stretch.fit(torch.nan_to_num(flux.detach().float().cpu()), "asinh")
-
-
-def select_bands(stretch: Stretch, have: Sequence[str], want: Sequence[str]) -> Stretch:
-    """The same stretch for some of its bands, in the order asked for."""
-    rows = band_indices(have, want)
-    return Stretch(stretch.kind, stretch.low[rows], stretch.scale[rows], stretch.top[rows])
 
 
 def composite(flux: Tensor, spec: ImageSpec, stretch: Stretch | None = None) -> Pictures:
@@ -87,19 +48,8 @@ def composite(flux: Tensor, spec: ImageSpec, stretch: Stretch | None = None) -> 
     -------
     (N, H, W, 3) uint8
     """
-    flux = torch.nan_to_num(flux.detach().float().cpu())
-    if spec.display:
-        x = flux / 255
-    else:
-        stretch = stretch or display_stretch(flux, spec)
-        x = stretch(flux)
-        if stretch.kind != "asinh":
-            x = torch.asinh(x / _SOFTENING) / math.asinh(1 / _SOFTENING)
-        x = (x - _BLACK) / (1 - _BLACK)
-    groups = channel_groups(spec.bands)
-    planes = torch.stack([x[:, list(g)].mean(1) for g in groups], dim=-1)
-    pixels = (planes.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:-1], 3)))
+    planes = composite_planes(flux.detach().cpu(), spec, stretch).permute(0, 2, 3, 1)
+    return np.ascontiguousarray((planes * 255).round().to(torch.uint8).numpy())
 
 
 def tile_scale(size: int) -> int:
