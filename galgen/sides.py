@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+import shutil
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +17,9 @@ from torch import Tensor
 from galgen.data.classes import label_of
 from galgen.data.source import canonical, left_out
 from galgen.data.wanted import MEASURE
-from galgen.errors import ConfigError
+from galgen.errors import ConfigError, OutputError
 from galgen.metrics.conditional import Asked, Pool
+from galgen.metrics.images import Images
 from galgen.training.machine import find_accelerator
 
 if TYPE_CHECKING:
@@ -26,7 +30,8 @@ if TYPE_CHECKING:
     from galgen.metrics.comparison import Comparison
     from galgen.metrics.matching import Match
 
-_BLOCK = 512
+#: Real galaxies that a stretch for the pictures is fitted on.
+_SAMPLE = 2000
 #: A copy check needs so many galaxies that were not trained on.
 _FEWEST_HELD = 4
 #: Real galaxies that a classifier learns from, at most.
@@ -44,8 +49,8 @@ class Generated:
 
     Attributes
     ----------
-    flux
-        (M, C, H, W).
+    images
+        Their fluxes.
     redshift
         (M,), or None.
     classes, labels
@@ -54,7 +59,7 @@ class Generated:
         Names, and (M, K) in their own units, NaN for none.
     """
 
-    flux: Tensor
+    images: Images
     redshift: NDArray[np.float64] | None = None
     classes: tuple[str, ...] = ()
     labels: NDArray[np.int64] | None = None
@@ -65,22 +70,42 @@ class Generated:
 def sampled(model: TrainedModel, n: int, seed: int, progress: Callable[[int], None]) -> Generated:
     """Galaxies of a model, by the training set's mix of conditions.
 
-    `progress` is called with the number of galaxies of each chunk.
+    They lie in a temporary file that goes when nobody uses them, because they are looked at more
+    than once. `progress` is called with the number of galaxies of each chunk.
     """
-    flux = model.to(find_accelerator()).sample(n, seed=seed, progress=progress)
+    images = _spooled(model.to(find_accelerator()), n, seed, progress)
     conditions = model.module.conditions
     rows = model.module.sample_conditions(range(n), seed)
     if rows is None:
-        return Generated(flux)
+        return Generated(images)
     labels, values = conditions.decode(rows.numpy())
     return Generated(
-        flux,
+        images,
         None,
         conditions.classes,
         labels if conditions.classes else None,
         conditions.names,
         values,
     )
+
+
+def _spooled(
+    model: TrainedModel, n: int, seed: int, progress: Callable[[int], None]
+) -> Images:
+    shape = (n, *model.spec.shape)
+    needed, folder = 4 * math.prod(shape), tempfile.gettempdir()
+    # Writing to a mapped file on a full disk kills the process, so there is no asking later.
+    if needed > shutil.disk_usage(folder).free:
+        raise OutputError(
+            f"{folder} has no room for {n:,} generated galaxies ({needed / 1e9:.1f} GB): ask for "
+            "fewer by -n, or name a folder on another disk by the variable TMPDIR."
+        )
+    with tempfile.TemporaryFile(prefix="galgen-") as file:
+        kept = np.memmap(file, np.float32, "w+", shape=shape)
+    for members, flux in model.sample_chunks(range(n), seed=seed):
+        kept[members] = flux.cpu().numpy()
+        progress(len(members))
+    return Images(n, lambda rows: torch.from_numpy(np.asarray(kept[rows])))
 
 
 def from_folder(cutouts: CutoutSet, n: int, seed: int) -> Generated:
@@ -102,7 +127,7 @@ def from_folder(cutouts: CutoutSet, n: int, seed: int) -> Generated:
         if name.endswith(_REQUESTED) and column.dtype.kind in "iuf"
     }
     return Generated(
-        read(cutouts, rows),
+        images_of(cutouts, rows),
         redshift(cutouts, rows),
         classes,
         labels[rows].astype(np.int64) if labels is not None and classes else None,
@@ -168,20 +193,19 @@ def compare(
     from galgen.measure.composite import display_stretch, select_bands
     from galgen.metrics.comparison import Comparison
 
-    fake = matched.fake(made.flux)
+    fake = Images(made.images.n, lambda k: matched.fake(made.images.read(k)), made.images.names)
     rows = some(len(cutouts), 2 * len(fake), seed)
-    real = matched.real(read(cutouts, rows))
     train, held, notes = _split(cutouts, model, seed)
     chosen = held[some(len(held), len(fake), seed)]
+
+    def real(chosen: NDArray[np.int64]) -> Images:
+        own = images_of(cutouts, chosen)
+        return Images(own.n, lambda k: matched.real(own.read(k)), own.names)
+
     if model is None:
-        stretch = display_stretch(real, matched.spec)
+        stretch = display_stretch(real(rows[:_SAMPLE]).read(range(len(rows[:_SAMPLE]))), matched.spec)
     else:
         stretch = select_bands(model.stretch, model.spec.bands, matched.spec.bands)
-
-    def blocks() -> Iterator[Tensor]:
-        for start in range(0, len(train), _BLOCK):
-            yield matched.real(read(cutouts, train[start : start + _BLOCK]))
-
     asked = _asked(made, cutouts, matched, model, rows, chosen, seed)
     strange = [name for name in cutouts.classes if asked and name not in asked.classes]
     if asked and asked.classes and strange:
@@ -193,12 +217,10 @@ def compare(
     sets = Comparison(
         spec=matched.spec,
         fake=fake,
-        real=real,
+        real=real(rows),
         stretch=stretch,
-        train=blocks,
-        train_names=[cutouts.names[i] for i in train],
-        held=matched.real(read(cutouts, chosen)),
-        held_names=[cutouts.names[i] for i in chosen],
+        train=real(train),
+        held=real(chosen),
         fake_redshift=made.redshift,
         real_redshift=redshift(cutouts, rows),
         asked=asked,
@@ -230,12 +252,16 @@ def some(total: int, n: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(total)[:n])
 
 
-def read(cutouts: CutoutSet, rows: NDArray[np.int64]) -> Tensor:
-    parts = [
-        torch.from_numpy(np.asarray(cutouts.read(rows[k : k + _BLOCK].tolist()), dtype=np.float32))
-        for k in range(0, len(rows), _BLOCK)
-    ]
-    return torch.cat(parts) if parts else torch.zeros(0, *cutouts.spec.shape)
+def images_of(cutouts: CutoutSet, rows: NDArray[np.int64]) -> Images:
+    """Some galaxies of a set, in its own bands, size and unit."""
+
+    def read(chosen: NDArray[np.int64]) -> Tensor:
+        if not len(chosen):
+            return torch.zeros(0, *cutouts.spec.shape)
+        flux = cutouts.read(rows[chosen].tolist())
+        return torch.from_numpy(np.asarray(flux, dtype=np.float32))
+
+    return Images(len(rows), read, [cutouts.names[row] for row in rows.tolist()])
 
 
 def redshift(cutouts: CutoutSet, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
@@ -289,7 +315,7 @@ def _same_classes(
     The classes are the model's; of a folder, which may show only some, those of the real galaxies
     and its own.
     """
-    nothing = np.full(len(made.flux), -1)
+    nothing = np.full(len(made.images), -1)
     unknown = np.full(len(cutouts), -1)
     if made.labels is None:
         return (), nothing, unknown
@@ -323,7 +349,7 @@ def _pool(
     held = np.array([cutouts.names[row] in out for row in rows.tolist()], dtype=bool)
 
     def images() -> Tensor:
-        return matched.real(read(cutouts, rows))
+        return matched.real(images_of(cutouts, rows).read(range(len(rows))))
 
     groups = [cutouts.groups[row] for row in rows.tolist()]
     return Pool(images, labels[rows], groups, held if out else None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from galgen.bands import ImageSpec
-from galgen.measure.photometry import COSMOLOGY, measure
-from galgen.metrics.colour_magnitude import Box, fit_box, points_of, why_not
+from galgen.measure.photometry import COSMOLOGY
+from galgen.metrics import colour_magnitude, properties, radio
+from galgen.metrics.colour_magnitude import Box, fit_box, points_of
 from galgen.metrics.conditional import (
     Asked,
     Following,
@@ -21,16 +23,15 @@ from galgen.metrics.conditional import (
     class_scores,
     number_scores,
 )
-from galgen.metrics.features import FeatureExtractor, PhysicsFeatures
-from galgen.metrics.nearest import Nearest, nearest
-from galgen.metrics.scorecard import (
-    Score,
-    colour_magnitude_score,
-    coverage_scores,
-    frechet_score,
-    nearest_score,
-    null,
-)
+from galgen.metrics.coverage import COVERAGE
+from galgen.metrics.extractors import make_extractor
+from galgen.metrics.features import FeatureExtractor
+from galgen.metrics.frechet import frechet_family
+from galgen.metrics.images import Images
+from galgen.metrics.nearest import Nearest
+from galgen.metrics.scorecard import Family, Score, null, scores
+from galgen.metrics.survey import Instruments, Survey, survey
+from galgen.metrics.wanted import Wanted, parse_metrics
 from galgen.stretch import Stretch
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 #: Called with what is being done, how many are done and how many there are.
 Progress = Callable[[str, int, int], None]
-_CHUNK = 128
+#: Real galaxies that extractors take their units from, at most.
+_SAMPLE = 2000
 
 
 @dataclass
@@ -50,13 +52,13 @@ class Comparison:
     spec
         Facts of all images below.
     fake, real
-        Flux (M, C, H, W) and (N, C, H, W).
+        Generated galaxies, and the real ones that they are compared with.
     stretch
         To network space: the model's, else one fitted on the real set.
     train
-        Yields the flux of all training images, block by block, in the order of `train_names`.
+        All training galaxies.
     held
-        Flux of real galaxies that are not among them, named by `held_names`.
+        Real galaxies that are not among them.
     fake_redshift, real_redshift
         (M,) and (N,), or None.
     asked
@@ -64,16 +66,61 @@ class Comparison:
     """
 
     spec: ImageSpec
-    fake: Tensor
-    real: Tensor
+    fake: Images
+    real: Images
     stretch: Stretch
-    train: Callable[[], Iterator[Tensor]]
-    train_names: Sequence[str]
-    held: Tensor
-    held_names: Sequence[str]
+    train: Images
+    held: Images
     fake_redshift: NDArray[np.float64] | None = None
     real_redshift: NDArray[np.float64] | None = None
     asked: Asked | None = None
+
+
+#: Some or all of a set's galaxies.
+_Rows = slice | NDArray[np.int64]
+_ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Scores with the rows that they are taken from, so that they can be taken of some galaxies.
+
+    Attributes
+    ----------
+    family
+        What is computed.
+    real, fake
+        (N, F) and (M, F).
+    suffix
+        Ends their names, as the extractor's does.
+    of_held
+        The real rows are those of the held-out galaxies.
+    """
+
+    family: Family
+    real: NDArray[Any]
+    fake: NDArray[Any]
+    suffix: str = ""
+    of_held: bool = False
+
+    def scores(self, seed: int, real: _Rows = _ALL, fake: _Rows = _ALL) -> dict[str, Score]:
+        """Name to score."""
+        found = scores(self.family, self.real[real], self.fake[fake], seed=seed)
+        return {f"{name}{self.suffix}": score for name, score in found.items()}
+
+
+@dataclass(frozen=True)
+class Copying:
+    """Nearest training images, by the space that they are near in.
+
+    Attributes
+    ----------
+    fake, held
+        Space to the nearest training image of each generated and each held-out galaxy.
+    """
+
+    fake: dict[str, Nearest]
+    held: dict[str, Nearest]
 
 
 @dataclass
@@ -82,24 +129,22 @@ class Judgement:
 
     Attributes
     ----------
+    fake, real
+        What was measured on each galaxy.
     scores
         Metric name to `Score`.
     details
         Numbers beside the scores, JSON types.
     notes
         What limits the scores, a sentence each.
-    fake_columns, real_columns
-        Photometry, see `measure`.
     fake_points, real_points
         (magnitude, colour) rows, None without a colour.
     absolute
         Whether those magnitudes are absolute.
     box
         The colour-magnitude box of the whole real set, or None.
-    fake_nearest, held_nearest
+    copying
         Nearest training images, or None.
-    fake_features, real_features
-        (M, F) and (N, F).
     classes
         Class name to its scores, see `class_scores`; empty without classes.
     conditions
@@ -108,8 +153,8 @@ class Judgement:
         Number to what was asked for and what was measured.
     """
 
-    fake_columns: Columns
-    real_columns: Columns
+    fake: Survey
+    real: Survey
     scores: dict[str, Score] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -117,114 +162,229 @@ class Judgement:
     real_points: NDArray[np.float64] | None = None
     absolute: bool = False
     box: Box | None = None
-    fake_nearest: Nearest | None = None
-    held_nearest: Nearest | None = None
-    fake_features: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 0)))
-    real_features: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 0)))
+    copying: Copying | None = None
     classes: dict[str, dict[str, Any]] = field(default_factory=dict)
     conditions: dict[str, Any] = field(default_factory=dict)
     following: dict[str, Following] = field(default_factory=dict)
 
 
-def judge(
+@dataclass(frozen=True)
+class Bench:
+    """What judges: instruments in units of the real set, and the real set measured with them.
+
+    Two generators that are compared share one.
+    """
+
+    wanted: Wanted
+    instruments: Instruments
+    real: Survey
+
+
+def set_up(
     sets: Comparison,
+    wanted: Wanted | None = None,
     *,
-    seed: int = 0,
-    extractor: FeatureExtractor | None = None,
-    photometry: Literal["kron", "aperture"] = "kron",
-    classifier: bool = True,
+    extractors: Mapping[str, FeatureExtractor] | None = None,
+    photometry: str = "kron",
+    inception: str | None = None,
+    device: str | torch.device = "cpu",
     progress: Progress | None = None,
-) -> Judgement:
-    """Score `sets` by every metric that applies.
+) -> Bench:
+    """Choose the instruments and measure the real set.
 
     Parameters
     ----------
-    seed
-        Of splits and resamplings.
-    extractor
-        For the Frechet distance, precision, recall, density and coverage; by default
-        `PhysicsFeatures` of the real set.
+    sets
+        Of which the real galaxies are measured.
+    wanted
+        Metrics; by default those of `parse_metrics`.
+    extractors
+        Further ones, by name.
     photometry
         Method of `measure`.
+    inception
+        File with the weights of the Inception network.
+    device
+        Where networks and shapes are computed.
+    progress
+        Called with (what, done, all).
+
+    Raises
+    ------
+    ConfigError, DataError
+        If an extractor cannot be made.
+    """
+    wanted = wanted or parse_metrics()
+    sample = sets.real.read(np.arange(len(sets.real))[:_SAMPLE])
+    made = {}
+    for name in wanted.extractors:
+        extractor = make_extractor(name, sample, sets.spec, inception=inception)
+        made[extractor.name] = extractor
+    made |= dict(extractors or {})
+    instruments = Instruments(
+        sets.spec,
+        photometry,
+        made,
+        _shapes(wanted, progress),
+        partial(spectrum_rows, spec=sets.spec) if "spectrum" in wanted else None,
+        radio.image_counts if "radio" in wanted and radio.why_not(sets.spec) is None else None,
+        torch.device(device),
+    )
+    found = survey(
+        sets.real, instruments, sets.real_redshift, _counting("real galaxies", sets.real, progress)
+    )
+    return Bench(wanted, instruments, found)
+
+
+def _shapes(wanted: Wanted, progress: Progress | None) -> Any:
+    if "statmorph" in wanted:
+        from galgen.measure.reference import measure_statmorph
+
+        return measure_statmorph
+    if "morphology" in wanted:
+        from galgen.measure.morphology import measure_morphology
+
+        return measure_morphology
+    return None
+
+
+def _counting(what: str, images: Images, progress: Progress | None) -> Callable[[int], None]:
+    done = 0
+
+    def count(members: int) -> None:
+        nonlocal done
+        done += members
+        if progress is not None:
+            progress(what, done, len(images))
+
+    return count
+
+
+def judge(
+    sets: Comparison,
+    bench: Bench | None = None,
+    *,
+    seed: int = 0,
+    classifier: bool = True,
+    progress: Progress | None = None,
+) -> Judgement:
+    """Score `sets` by every metric that is wanted and applies.
+
+    Parameters
+    ----------
+    sets
+        What is compared.
+    bench
+        Of `set_up`; one with the default metrics where there is none.
+    seed
+        Of splits and resamplings.
     classifier
         Train a classifier on the real galaxies, where classes were asked for.
     progress
         Called with (what, done, all).
     """
     tell: Progress = progress or (lambda what, done, total: None)
-    total = len(sets.fake) + len(sets.real)
-    columns = []
-    for flux, redshift, before in (
-        (sets.fake, sets.fake_redshift, 0),
-        (sets.real, sets.real_redshift, len(sets.fake)),
-    ):
-        parts = []
-        for start in range(0, len(flux), _CHUNK):
-            z = None if redshift is None else redshift[start : start + _CHUNK]
-            chunk = flux[start : start + _CHUNK]
-            parts.append(measure(chunk, sets.spec, method=photometry, redshift=z))
-            tell("photometry", before + min(len(flux), start + _CHUNK), total)
-        columns.append({k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
-    judged = Judgement(columns[0], columns[1])
-    extractor = extractor or PhysicsFeatures.fit(sets.real, sets.spec)
-    judged.fake_features, judged.real_features = (
-        _features(flux, extractor) for flux in (sets.fake, sets.real)
-    )
-    judged.details["features"] = {"extractor": extractor.name, "n_features": extractor.n_features}
-    _distances(judged, judged.scores, slice(None), slice(None), seed)
-    n = judged.scores[f"frechet_{extractor.name}"]["n"]
-    if 0 < n <= extractor.n_features:
-        judged.notes.append(
-            f"{n} images do not determine the covariance of {extractor.n_features} features: the "
-            "Fréchet distance is usable only against its floor."
-        )
-    _colour_magnitude(sets, judged, seed)
-    _copies(sets, judged, seed, tell)
-    if sets.asked is not None:
-        _conditions(sets, sets.asked, judged, seed, classifier, tell)
+    bench = bench or set_up(sets, progress=progress)
+    counting = _counting("generated galaxies", sets.fake, progress)
+    fake = survey(sets.fake, bench.instruments, sets.fake_redshift, counting)
+    judged = Judgement(fake, bench.real)
+    entries = [*_feature_entries(judged), *_photometry(sets, bench, judged)]
+    entries += _properties(bench, judged)
+    entries += _histograms(bench, judged)
+    if "copies" in bench.wanted:
+        entries += _copies(sets, bench, judged, tell)
+    for done, entry in enumerate(entries):
+        tell("scores", done, len(entries))
+        judged.scores |= entry.scores(seed)
+    tell("scores", len(entries), len(entries))
+    _box(judged)
+    _limits(bench, judged)
+    if sets.asked is not None and "conditions" in bench.wanted:
+        _conditions(sets, sets.asked, judged, entries, seed, classifier, tell)
     return judged
 
 
-def _features(flux: Tensor, extractor: FeatureExtractor) -> NDArray[Any]:
-    parts = [extractor(flux[k : k + _CHUNK]) for k in range(0, len(flux), _CHUNK)]
-    return np.asarray(torch.cat(parts).cpu())
+def _feature_entries(judged: Judgement) -> list[Entry]:
+    """Distances in the features of each extractor."""
+    entries = []
+    for name, real in judged.real.features.items():
+        fake, suffix = judged.fake.features[name], f"_{name}"
+        scaled = name != "inception"  # the published FID and KID are not in units of any spread
+        judged.details.setdefault("features", {})[name] = {"n_features": real.shape[1]}
+        for family in (
+            frechet_family(scaled), infinity_family(scaled), kernel_family(scaled), COVERAGE,
+        ):  # fmt: skip
+            entries.append(Entry(family, real, fake, suffix))
+    return entries
 
 
-#: Some or all of a set's galaxies.
-_Rows = slice | NDArray[np.int64]
+def _photometry(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry]:
+    if "photometry" not in bench.wanted:
+        return []
+    found = [survey.columns["detected"].astype(float) for survey in (judged.real, judged.fake)]
+    details: dict[str, Any] = {
+        "detected": {"generated": float(found[1].mean()), "real": float(found[0].mean())}
+    }
+    judged.details["colour_magnitude"] = details
+    entries = [Entry(DETECTED, found[0][:, None], found[1][:, None])]
+    reason = colour_magnitude.why_not(sets.spec)
+    if reason is not None:
+        judged.scores["colour_magnitude"] = null(reason)
+        return entries
+    judged.absolute = sets.fake_redshift is not None and sets.real_redshift is not None
+    judged.fake_points, judged.real_points = (
+        points_of(survey.columns, judged.absolute) for survey in (judged.fake, judged.real)
+    )
+    details["magnitude"] = "absolute" if judged.absolute else "apparent"
+    details["cosmology"] = COSMOLOGY if judged.absolute else None
+    return [*entries, Entry(COLOUR_MAGNITUDE, judged.real_points, judged.fake_points)]
 
 
-def _distances(
-    judged: Judgement, scores: dict[str, Score], fake: _Rows, real: _Rows, seed: int
-) -> None:
-    """What is computed from features."""
-    one, two = judged.real_features[real], judged.fake_features[fake]
-    name = judged.details["features"]["extractor"]
-    scores[f"frechet_{name}"] = frechet_score(one, two, seed)
-    for metric, found in coverage_scores(one, two, seed).items():
-        scores[f"{metric}_{name}"] = found
+def _box(judged: Judgement) -> None:
+    """The box for the diagram, and what it holds."""
+    score = judged.scores.get("colour_magnitude")
+    if score is None or score["value"] is None or score["floor"] is None:
+        return
+    assert judged.real_points is not None
+    judged.box = fit_box(judged.real_points)
+    judged.details["colour_magnitude"] |= {
+        "fraction": score["value"],
+        "real_fraction": score["floor"],
+        "ratio": score["value"] / score["floor"] if score["floor"] > 0 else None,
+        "box": {"centre": list(judged.box.centre), "half_width": list(judged.box.half_width),
+                "sigma": "half the 15.87 % to 84.13 % range", "width": 1.75},
+    }  # fmt: skip
+
+
+def _limits(bench: Bench, judged: Judgement) -> None:
+    """Sentences on what the numbers of galaxies do not carry."""
+    for name, features in judged.real.features.items():
+        n = judged.scores[f"frechet_{name}"]["n"]
+        if 0 < n <= features.shape[1]:
+            judged.notes.append(
+                f"{n} images do not determine the covariance of {features.shape[1]} features: the "
+                f"Fréchet distance in {name} features is usable only against its floor."
+            )
 
 
 def _conditions(
-    sets: Comparison, asked: Asked, judged: Judgement, seed: int, classifier: bool, tell: Progress
+    sets: Comparison,
+    asked: Asked,
+    judged: Judgement,
+    entries: Sequence[Entry],
+    seed: int,
+    classifier: bool,
+    tell: Progress,
 ) -> None:
     """Scores of each class, agreement with the class asked for, and numbers."""
 
     def of_rows(
         fake: NDArray[np.int64], real: NDArray[np.int64], held: NDArray[np.int64]
     ) -> dict[str, Score]:
-        scores: dict[str, Score] = {}
-        _distances(judged, scores, fake, real, seed)
-        scores["colour_magnitude"] = judged.scores["colour_magnitude"]
-        if judged.fake_points is not None and judged.real_points is not None:
-            points = judged.real_points[real], judged.fake_points[fake]
-            scores["colour_magnitude"] = colour_magnitude_score(*points, seed)
-        scores["nearest_training"] = judged.scores["nearest_training"]
-        if judged.fake_nearest is not None and judged.held_nearest is not None:
-            distances = judged.held_nearest.distance, judged.fake_nearest.distance
-            pair = distances[0].numpy()[held], distances[1].numpy()[fake]
-            scores["nearest_training"] = nearest_score(*pair, seed=seed)
-        return scores
+        found = dict(judged.scores)  # what does not apply to all applies to none
+        for entry in entries:
+            found |= entry.scores(seed, held if entry.of_held else real, fake)
+        return found
 
     if asked.pool is not None:
         judged.classes = class_scores(asked, of_rows, list(judged.scores))
@@ -239,69 +399,6 @@ def _conditions(
         )
     else:
         agreement = {"value": None, "reason": "evaluate.classifier is false"}
-    columns = judged.fake_columns, judged.real_columns
+    columns = judged.fake.columns, judged.real.columns
     numbers, judged.following = number_scores(asked, sets.spec, *columns, seed)
     judged.conditions = {"agreement": agreement, "numbers": numbers}
-
-
-def _colour_magnitude(sets: Comparison, judged: Judgement, seed: int) -> None:
-    details: dict[str, Any] = {
-        "detected": {
-            "generated": float(judged.fake_columns["detected"].mean()),
-            "real": float(judged.real_columns["detected"].mean()),
-        }
-    }
-    judged.details["colour_magnitude"] = details
-    reason = why_not(sets.spec)
-    if reason is not None:
-        judged.scores["colour_magnitude"] = null(reason)
-        return
-    judged.absolute = sets.fake_redshift is not None and sets.real_redshift is not None
-    judged.fake_points, judged.real_points = (
-        points_of(c, judged.absolute) for c in (judged.fake_columns, judged.real_columns)
-    )
-    score = colour_magnitude_score(judged.real_points, judged.fake_points, seed)
-    judged.scores["colour_magnitude"] = score
-    details["magnitude"] = "absolute" if judged.absolute else "apparent"
-    details["cosmology"] = COSMOLOGY if judged.absolute else None
-    if score["value"] is None or score["floor"] is None:
-        return
-    judged.box = fit_box(judged.real_points)
-    details |= {
-        "fraction": score["value"],
-        "real_fraction": score["floor"],
-        "ratio": score["value"] / score["floor"] if score["floor"] > 0 else None,
-        "box": {"centre": list(judged.box.centre), "half_width": list(judged.box.half_width),
-                "sigma": "half the 15.87 % to 84.13 % range", "width": 1.75},
-    }  # fmt: skip
-
-
-def _copies(sets: Comparison, judged: Judgement, seed: int, tell: Progress) -> None:
-    if not len(sets.train_names) or not len(sets.held):
-        judged.scores["nearest_training"] = null("there are no real images to split into two sets")
-        return
-    queries = sets.stretch(torch.cat([sets.fake, sets.held]))
-    done = 0
-
-    def references() -> Iterator[Tensor]:
-        nonlocal done
-        for block in sets.train():
-            yield sets.stretch(block)
-            done += len(block)
-            tell("nearest images", done, len(sets.train_names))
-
-    found = nearest(queries, references())
-    m = len(sets.fake)
-    judged.fake_nearest, judged.held_nearest = (
-        Nearest(found.index[part], found.distance[part], found.orientation[part])
-        for part in (slice(None, m), slice(m, None))
-    )
-    distances = judged.held_nearest.distance.numpy(), judged.fake_nearest.distance.numpy()
-    judged.scores["nearest_training"] = nearest_score(*distances, seed=seed)
-    judged.details["nearest_training"] = {
-        "train": len(sets.train_names),
-        "held_out": len(sets.held),
-        "smallest": {"generated": float(distances[1].min()), "held_out": float(distances[0].min())},
-        "space": f"mean squared difference after the {sets.stretch.kind} stretch, "
-        "over 8 quarter turns and flips",
-    }
