@@ -16,7 +16,11 @@ from galgen.errors import ConfigError, DataError
 from galgen.io.atomic import replacing
 
 if TYPE_CHECKING:
+    from galgen.bands import ImageSpec
     from galgen.checkpoint import TrainedModel
+    from galgen.data.sets import CutoutSet
+    from galgen.metrics.comparison import Comparison, Judgement
+    from galgen.metrics.matching import Match
 
 #: Called with what is being done, how many are done and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -53,11 +57,15 @@ def evaluate(
     *,
     n: int = 1000,
     seed: int = 0,
+    metrics: str | Sequence[str] | None = None,
+    against: str | Path | None = None,
     crop: int | None = None,
     size: int | None = None,
     bands: Sequence[str] | None = None,
     out: str | Path | None = None,
     classifier: bool = True,
+    photometry: str = "kron",
+    inception: str | Path | None = None,
     progress: Progress | None = None,
     **reading: Any,
 ) -> Evaluation:
@@ -74,14 +82,24 @@ def evaluate(
         Generated galaxies; a folder with fewer is used whole.
     seed
         Of the samples, splits and resamplings.
+    metrics
+        Names with commas, see `galgen.metrics.wanted.parse_metrics`; by default all that need
+        neither a download nor minutes.
+    against
+        A second checkpoint or folder of generated images, to be scored beside the first, with as
+        many galaxies of each.
     crop, size, bands
         How the real images are read, as in training.
     out
         Folder for ``evaluation.json`` and ``report.html``; by default the run's own, and
-        ``./evaluation-00001`` (counted up) where there is none.
+        ``./evaluation-00001`` (counted up) where there is none or another set is named.
     classifier
         Where classes were asked for, train a classifier on the real galaxies, which takes about a
         minute, and see whether it finds them.
+    photometry
+        ``kron``, ``dilated`` or ``aperture``, see `galgen.measure.photometry.measure`.
+    inception
+        File with the weights for the metric ``inception``.
     progress
         Called with (what, done, all).
     **reading
@@ -96,62 +114,156 @@ def evaluate(
     OutputError
         If `out` cannot be written.
     """
-    from galgen import specialists
-    from galgen.metrics.comparison import judge
+    from galgen.metrics.comparison import judge, set_up
     from galgen.metrics.matching import match
+    from galgen.metrics.wanted import parse_metrics
     from galgen.report.build import build
     from galgen.report.html import render
-    from galgen.report.verdict import verdict
-    from galgen.sides import (
-        compare,
-        config_of,
-        from_folder,
-        generated_set,
-        real_set,
-        sampled,
-        told,
-    )
+    from galgen.report.verdict import questions, verdict
+    from galgen.sides import config_of, real_set, told
+    from galgen.training.machine import find_accelerator
 
     if n < 2:
         raise ConfigError(f"-n {n}: an evaluation needs at least two galaxies.")
+    wanted = parse_metrics(metrics)
     asked = {"crop": crop, "size": size, "bands": bands, **reading}
     asked = {name: value for name, value in asked.items() if value is not None}
     model = _model(source)
-    generated = None if model is not None else generated_set(source, real, asked, seed)
-    spec = model.spec if model is not None else generated.spec  # type: ignore[union-attr]
+    sides = [_Side.open(source, model, real, asked, seed)]
+    if against is not None:
+        sides.append(_Side.open(against, _model(against), real or _own(model), asked, seed))
+        n = min(n, *(side.most for side in sides))
+    spec = sides[0].spec
     cutouts = real_set(model, real, {"size": spec.size, **asked}, seed)
-    matched = match(spec, cutouts.spec)
-    with _folder(_out_path(out, model)) as folder:
-        if model is not None:
-            made = sampled(model, n, seed, _counting(n, progress))
-            facts = {"source": str(model.path), "name": model.name, "digest": model.digest,
-                     "images": model.images, **specialists.facts(model)}  # fmt: skip
-        else:
-            assert generated is not None
-            made = from_folder(generated, n, seed)
-            facts = {"source": str(source), "name": generated.name}
-        sets, notes = compare(made, matched, cutouts, model, seed)
-        if model is not None:
-            notes = [*specialists.told(model), *notes]
-        judged = judge(sets, seed=seed, classifier=classifier, progress=progress)
+    matched = [match(side.spec, cutouts.spec) for side in sides]
+    if any(one.spec.shape != matched[0].spec.shape or one.spec.bands != matched[0].spec.bands
+           for one in matched[1:]):  # fmt: skip
+        raise ConfigError(
+            f"--against {against}: it shares other bands or another size with the real galaxies "
+            f"than {source or 'the newest run'} does; name what both have by --bands and --size."
+        )
+    theirs = real is None or _same(real, _own(model))
+    with _folder(_out_path(out, model if theirs and against is None else None)) as folder:
+        found, bench = [], None
+        for side, one in zip(sides, matched, strict=True):
+            sets, notes = side.compare(one, cutouts, n, seed, progress)
+            bench = bench or set_up(
+                sets,
+                wanted,
+                photometry=photometry,
+                inception=None if inception is None else str(inception),
+                device=find_accelerator(),
+                progress=progress,
+            )
+            judged = judge(sets, bench, seed=seed, classifier=classifier, progress=progress)
+            found.append((sets, judged, notes))
+        sets, judged, notes = found[0]
         result = {
-            "metrics": judged.scores,
-            **({"classes": judged.classes} if judged.classes else {}),
-            **({"conditions": judged.conditions} if judged.conditions else {}),
-            "generated": {**facts, "n": len(sets.fake)},
+            **_scored(sides[0], sets, judged),
             "real": {"source": str(real or config_of(model).get("source")), "name": cutouts.name,
                      "n": len(cutouts)},
             "size": sets.spec.size,
             "bands": list(sets.spec.bands),
             "seed": seed,
-            "details": judged.details,
-            "notes": [*told(cutouts), *told(generated), *matched.notes, *notes, *judged.notes],
+            "notes": [*told(cutouts), *sides[0].told, *matched[0].notes, *notes, *judged.notes],
             "version": _version(),
         }  # fmt: skip
+        other = None
+        if len(found) > 1:
+            other = found[1][:2]
+            result["against"] = _scored(sides[1], *other)
+            more = (*sides[1].told, *matched[1].notes, *found[1][2], *other[1].notes)
+            result["notes"] += [f"{sides[1].name}: {s}" for s in more if s not in result["notes"]]
+        result["questions"] = questions(result)
         sentences = verdict(result)
         result["verdict"] = sentences
-        paths = _write(folder, result, render(build(sets, judged, result)))
+        paths = _write(folder, result, render(build(sets, judged, result, other)))
         return Evaluation({**judged.scores}, tuple(sentences), result, *paths)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A generator, or a folder of its images."""
+
+    source: str
+    name: str
+    spec: ImageSpec
+    model: TrainedModel | None
+    generated: CutoutSet | None
+
+    @classmethod
+    def open(
+        cls,
+        source: str | Path | None,
+        model: TrainedModel | None,
+        real: str | Path | None,
+        asked: dict[str, Any],
+        seed: int,
+    ) -> _Side:
+        from galgen.sides import generated_set
+
+        if model is not None:
+            return cls(str(model.path), model.name, model.spec, model, None)
+        generated = generated_set(source, real, asked, seed)
+        return cls(str(source), generated.name, generated.spec, None, generated)
+
+    @property
+    def most(self) -> float:
+        """As many galaxies as there can be."""
+        return float("inf") if self.generated is None else len(self.generated)
+
+    @property
+    def told(self) -> list[str]:
+        from galgen import specialists
+        from galgen.sides import told
+
+        return specialists.told(self.model) if self.model is not None else told(self.generated)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        from galgen import specialists
+
+        facts: dict[str, Any] = {"source": self.source, "name": self.name}
+        if self.model is not None:
+            facts |= {"digest": self.model.digest, "images": self.model.images}
+            facts |= specialists.facts(self.model)
+        return facts
+
+    def compare(
+        self, matched: Match, cutouts: CutoutSet, n: int, seed: int, progress: Progress | None
+    ) -> tuple[Comparison, list[str]]:
+        from galgen.sides import compare, from_folder, sampled
+
+        if self.model is not None:
+            made = sampled(self.model, n, seed, _counting(n, progress))
+        else:
+            assert self.generated is not None
+            made = from_folder(self.generated, n, seed)
+        return compare(made, matched, cutouts, self.model, seed)
+
+
+def _scored(side: _Side, sets: Comparison, judged: Judgement) -> dict[str, Any]:
+    """What evaluation.json says of one generator."""
+    return {
+        "metrics": judged.scores,
+        **({"classes": judged.classes} if judged.classes else {}),
+        **({"conditions": judged.conditions} if judged.conditions else {}),
+        "generated": {**side.facts, "n": len(sets.fake)},
+        "details": judged.details,
+    }
+
+
+def _same(one: str | Path, other: str | None) -> bool:
+    from galgen.data.source import canonical
+
+    return other is not None and canonical(one) == canonical(other)
+
+
+def _own(model: TrainedModel | None) -> str | None:
+    """Data that a model was trained on, which a second generator is compared with too."""
+    from galgen.sides import config_of
+
+    return config_of(model).get("source")
 
 
 def _model(source: str | Path | None) -> TrainedModel | None:

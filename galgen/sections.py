@@ -261,4 +261,18 @@ class EvaluateConfig(Section):
     """What ``galgen evaluate`` draws; how real galaxies are read stands under ``data``."""
 
     n: int = Field(1000, description="generated galaxies")
+    metrics: tuple[str, ...] = Field((), description="names; +NAME and -NAME change the default")
+    against: str | None = Field(None, description="a second checkpoint or folder beside the first")
     classifier: bool = Field(True, description="learn the classes of real galaxies, as a judge")
+    photometry: Literal["kron", "dilated", "aperture"] = Field(
+        "kron", description="how fluxes are measured"
+    )
+    inception: str | None = Field(None, description="file with the weights for inception")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_metrics(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("metrics"), str):
+            names = tuple(n.strip() for n in values["metrics"].split(",") if n.strip())
+            values = {**values, "metrics": names}
+        return values

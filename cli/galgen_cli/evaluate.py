@@ -28,6 +28,24 @@ def evaluate(
         int | None,
         typer.Option("-n", help="how many generated galaxies [1000]", show_default=False),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            help="galaxy, physics, inception, FILE.pt, photometry, morphology, spectrum, radio, "
+            "copies, conditions, statmorph; +NAME and -NAME change the default",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="CKPT | FOLDER",
+            help="a second generator, side by side",
+            show_default=False,
+        ),
+    ] = None,
     crop: options.Crop = None,
     size: options.Size = None,
     bands: options.Bands = None,
@@ -42,7 +60,7 @@ def evaluate(
     dry_run: options.DryRun = False,
     debug: options.Debug = False,
 ) -> None:
-    """Score generated galaxies against real ones: JSON, and a report to open in a browser.
+    """Are they real, physical and new? Scores with their noise floor: JSON, and a report to open.
 
     Of a model with classes it trains classifiers on the real galaxies, which takes a few minutes;
     --set evaluate.classifier=false leaves them out.
@@ -52,6 +70,7 @@ def evaluate(
         from galgen.checkpoint import resolve
         from galgen.config import RunConfig
         from galgen.evaluate import evaluate as judge
+        from galgen.metrics.wanted import parse_metrics
 
         run = RunConfig.build(
             *options.layers(
@@ -62,16 +81,21 @@ def evaluate(
                 data__crop=crop,
                 data__bands=bands,
                 evaluate__n=n,
+                evaluate__metrics=metrics,
+                evaluate__against=against,
                 seed=seed,
             )
         )
         real = run.data.source if "source" in run.data.model_fields_set else None
         path = source or resolve(None)
-        against = real or "the galaxies it was trained on"
-        talk.say(f"{path} against {against}")
+        wanted = parse_metrics(run.evaluate.metrics)
+        beside = f" and {run.evaluate.against}" if run.evaluate.against else ""
+        talk.say(f"{path}{beside} against {real or 'the galaxies it was trained on'}")
         if dry_run:
-            talk.say(f"would score {run.evaluate.n:,} galaxies")
-            talk.result({"source": path, "real": real, "n": run.evaluate.n, "seed": run.seed})
+            names = [*wanted.extractors, *sorted(wanted.groups)]
+            talk.say(f"would score {run.evaluate.n:,} galaxies by {', '.join(names)}")
+            talk.result({"source": path, "real": real, "n": run.evaluate.n, "seed": run.seed,
+                         "metrics": names, "against": run.evaluate.against})  # fmt: skip
             return
         with talk.stages() as progress:
             found = judge(
@@ -79,8 +103,12 @@ def evaluate(
                 real,
                 n=run.evaluate.n,
                 seed=run.seed,
+                metrics=run.evaluate.metrics,
+                against=run.evaluate.against,
                 out=out,
                 classifier=run.evaluate.classifier,
+                photometry=run.evaluate.photometry,
+                inception=run.evaluate.inception,
                 progress=progress,
                 **options.reading(run.data),
             )

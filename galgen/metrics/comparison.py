@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from galgen.metrics.conditional import (
     number_scores,
 )
 from galgen.metrics.coverage import COVERAGE
-from galgen.metrics.extractors import make_extractor
+from galgen.metrics.extractors import ExtractorOptions, make_extractor
 from galgen.metrics.features import FeatureExtractor
 from galgen.metrics.frechet import frechet_family
 from galgen.metrics.images import Images
@@ -216,9 +217,10 @@ def set_up(
     """
     wanted = wanted or parse_metrics()
     sample = sets.real.read(np.arange(len(sets.real))[:_SAMPLE])
+    options = ExtractorOptions(None if inception is None else Path(inception))
     made = {}
     for name in wanted.extractors:
-        extractor = make_extractor(name, sample, sets.spec, inception=inception)
+        extractor = make_extractor(name, sample, sets.spec, options)
         made[extractor.name] = extractor
     made |= dict(extractors or {})
     instruments = Instruments(
