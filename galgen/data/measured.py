@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from galgen.bands import ImageSpec
 from galgen.errors import OutputError
 from galgen.io.atomic import replacing
-from galgen.measure import bandorder, photometry, quantities
+from galgen.measure import apertures, bandorder, photometry, quantities, sky, sources
 
 #: Says how far it has got, once it takes longer than seconds; the commands show it.
 LOG = logging.getLogger("galgen.measuring")
@@ -92,7 +92,8 @@ def measured(
 @cache
 def _method() -> bytes:
     """What measures: the code here, and the versions of what it calls."""
-    parts = [Path(str(m.__file__)).read_bytes() for m in (bandorder, photometry, quantities)]
+    code = apertures, bandorder, photometry, quantities, sky, sources
+    parts = [Path(str(m.__file__)).read_bytes() for m in code]
     parts += [version(name).encode() for name in ("photutils", "astropy", "numpy", "scipy")]
     return hashlib.sha256(b"\0".join(parts)).digest()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from galgen.bands import ImageSpec
-from galgen.measure.photometry import estimate_sky, reference_image
+from galgen.measure.sky import estimate_sky, reference_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,14 +6,16 @@ band with the same aperture, so that colours compare the same part of the galaxy
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from galgen.bands import ImageSpec
+from galgen.errors import ConfigError
+from galgen.measure.apertures import circle, dilated, kron
 from galgen.measure.bandorder import colour_pair, reference_band
+from galgen.measure.sky import SkyModel, estimate_sky, reference_image
+from galgen.measure.sources import central_label, segments
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,81 +23,25 @@ if TYPE_CHECKING:
 
     Columns = dict[str, NDArray[Any]]
 
+__all__ = [
+    "COSMOLOGY", "METHODS", "Method", "SkyModel", "absolute_magnitude", "estimate_sky",
+    "magnitude", "measure", "reference_image",
+]  # fmt: skip
+
 #: Cosmology of absolute magnitudes: Planck 2018 (A&A 641, A6), as astropy carries it.
 COSMOLOGY = "Planck18"
-#: Detection threshold in units of the noise of the smoothed reference image, and the fewest
-#: connected pixels above it (or an eighth of the side, where that is more). Pure noise of
-#: 32 px passes in about 1 % of the images.
-THRESHOLD = 3.0
-CONNECTED_PIXELS = 5
-SMOOTHING = 1.0
-_MAD_TO_SIGMA = 1.4826
-#: One grey level: below it an 8-bit picture holds rounding and compression, no sky noise.
-_DISPLAY_NOISE = 1.0
-#: Pixels of an aperture's box beyond which photutils gives it up.
-_LARGEST = 1_000_000
-
-
-@dataclass(frozen=True)
-class SkyModel:
-    """Level and noise of the sky per image and band, each (N, C), in flux units."""
-
-    level: NDArray[np.float64]
-    noise: NDArray[np.float64]
-
-
-def estimate_sky(flux: NDArray[Any], display: bool = False) -> SkyModel:
-    """Median and 1.4826 times the median absolute deviation of the border pixels.
-
-    Parameters
-    ----------
-    flux
-        (N, C, H, W). Not-a-number pixels are left out.
-    display
-        For pictures: the noise is at least one grey level.
-
-    Notes
-    -----
-    The border is 1/16 of the side wide, at least one pixel. A galaxy that reaches it biases
-    the level upwards. Without any noise (a simulation, a clipped picture) the noise is a
-    thousandth of the image's range, so that thresholds still mean something.
-    """
-    height, width = flux.shape[-2:]
-    edge = max(1, min(height, width) // 16)
-    border = np.ones((height, width), dtype=bool)
-    border[edge : height - edge, edge : width - edge] = False
-    pixels = np.where(np.isfinite(flux), flux, np.nan).astype(np.float64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # bands that are all NaN
-        rim = pixels[..., border]
-        level = np.nanmedian(rim, axis=-1)
-        noise = _MAD_TO_SIGMA * np.nanmedian(np.abs(rim - level[..., None]), axis=-1)
-        extent = np.nanmax(pixels, axis=(-2, -1)) - np.nanmin(pixels, axis=(-2, -1))
-        level = np.where(np.isfinite(level), level, np.nanmedian(pixels, axis=(-2, -1)))
-    level, noise, extent = (np.nan_to_num(a, nan=0.0) for a in (level, noise, extent))
-    if display:
-        return SkyModel(level, np.maximum(noise, _DISPLAY_NOISE))
-    return SkyModel(level, np.where(noise > 1e-5 * extent, noise, extent / 1000))
-
-
-def reference_image(residual: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[Any]:
-    """Sum of the bands in units of their noise, divided by sqrt(C): unit noise, (N, H, W).
-
-    Bands without any signal or noise (constant ones) do not take part.
-    """
-    weight = np.divide(1.0, noise, out=np.zeros_like(noise), where=noise > 0)
-    bands = np.maximum(np.count_nonzero(weight, axis=1), 1)
-    total = np.einsum("nchw,nc->nhw", residual, weight)
-    return np.asarray(total / np.sqrt(bands)[:, None, None])
+Method = Literal["kron", "dilated", "aperture"]
+METHODS: tuple[str, ...] = get_args(Method)
 
 
 def measure(
     flux: Tensor | NDArray[Any],
     spec: ImageSpec,
     *,
-    method: Literal["kron", "aperture"] = "kron",
+    method: Method = "kron",
     radius: float | None = None,
     redshift: ArrayLike | None = None,
+    cosmology: str = COSMOLOGY,
 ) -> Columns:
     r"""Measure the central source of every image in every band.
 
@@ -107,23 +53,35 @@ def measure(
         Bands and zero points. Where a zero point is None, and for display images, the
         magnitude is instrumental (zero point 0).
     method
-        ``kron``: elliptical Kron aperture (2.5 Kron radii) of photutils, neighbours replaced
-        by the pixels opposite. ``aperture``: one circle around the centroid, ten times
-        faster, for use inside training.
+        ``kron``: elliptical Kron aperture (2.5 Kron radii), equal to that of photutils, neighbours
+        replaced by the pixels opposite. ``dilated``: the galaxy's segment, dilated by a pixel
+        all round while its flux on the reference image grows by more than 5 %, at most 6 times,
+        neighbours left out. ``aperture``: one circle around the centroid, for use inside training.
+        See `galgen.measure.apertures`.
     radius
         Of the circle in pixels; by default a quarter of the side.
     redshift
         (N,) redshifts. Adds ``absolute_magnitude``, :math:`M = m - \mu(z)` with the distance
-        modulus of `COSMOLOGY` and no K-correction.
+        modulus of `cosmology` and no K-correction.
+    cosmology
+        Name of one of astropy's.
 
     Returns
     -------
     dict of arrays of shape (N,)
-        ``detected`` (bool), ``x``, ``y`` (centroid, pixels), ``radius`` (semi-major axis of
-        the aperture, pixels), ``r_half`` (pixels), ``ellipticity`` (1 - b/a),
-        ``flux_<band>``, ``mag_<band>``, ``magnitude`` (in the red band of
-        `colour_pair`) and, with two bands or more, ``colour``. NaN where a galaxy is not
-        detected or its flux in the band is not positive: a failure of the set it belongs to.
+        ``detected`` (bool), ``x``, ``y`` (centroid, pixels), ``radius`` (pixels: the semi-major
+        axis of the aperture, for ``dilated`` the radius of a circle as large as the segment),
+        ``r_half`` (pixels), ``ellipticity`` (1 - b/a), ``flux_<band>``, ``mag_<band>``,
+        ``magnitude`` (in the red band of `colour_pair`) and, with two bands or more, ``colour``.
+        NaN where a galaxy is not detected or its flux in the band is not positive: a failure of
+        the set it belongs to.
+
+    Raises
+    ------
+    ConfigError
+        For a cosmology that astropy does not have.
+    ValueError
+        For images that do not fit `spec`, or an unknown method.
 
     Notes
     -----
@@ -132,6 +90,8 @@ def measure(
     pixels = np.asarray(flux, dtype=np.float64)
     if pixels.ndim != 4 or pixels.shape[1] != spec.n_bands:
         raise ValueError(f"expected (N, {spec.n_bands}, H, W), got {pixels.shape}")
+    if method not in METHODS:
+        raise ValueError(f"method is {', '.join(METHODS[:-1])} or {METHODS[-1]}, not {method!r}")
     n, side = len(pixels), min(pixels.shape[-2:])
     sky = estimate_sky(pixels, spec.display)
     level = sky.level[:, :, None, None]
@@ -140,15 +100,16 @@ def measure(
     names = ("x", "y", "radius", "r_half", "ellipticity", *(f"flux_{b}" for b in spec.bands))
     rows = np.full((n, len(names)), np.nan)
     detected = np.zeros(n, dtype=bool)
-    for i, segments in enumerate(_segment(reference)):
-        label = None if segments is None else _central_label(segments.data)
+    for i, labels in enumerate(segments(reference)):
+        label = central_label(labels)
         if label is None:
             continue
         detected[i] = True
-        if method == "kron":
-            rows[i] = _kron(residual[i], reference[i], segments, label)
+        if method == "aperture":
+            rows[i] = circle(residual[i], reference[i], labels, label, radius or side / 4)
         else:
-            rows[i] = _circle(residual[i], reference[i], segments, label, radius or side / 4)
+            add_up = kron if method == "kron" else dilated
+            rows[i] = add_up(residual[i], reference[i], labels, label)
     columns: Columns = {"detected": detected}
     columns |= {name: rows[:, k].copy() for k, name in enumerate(names)}
     zero_points = (None,) * spec.n_bands if spec.display else spec.zero_points
@@ -160,7 +121,9 @@ def measure(
         blue, red = (columns[f"mag_{spec.bands[c]}"] for c in pair)
         columns["colour"] = blue - red
     if redshift is not None:
-        columns["absolute_magnitude"] = absolute_magnitude(columns["magnitude"], redshift)
+        columns["absolute_magnitude"] = absolute_magnitude(
+            columns["magnitude"], redshift, cosmology
+        )
     return columns
 
 
@@ -172,125 +135,39 @@ def magnitude(flux: ArrayLike, zero_point: float | None) -> NDArray[Any]:
     return np.asarray((zero_point or 0.0) - 2.5 * log)
 
 
-def absolute_magnitude(apparent: ArrayLike, redshift: ArrayLike) -> NDArray[Any]:
-    """Apparent magnitude minus the distance modulus of `COSMOLOGY`, without K-correction."""
-    from astropy import cosmology
+def absolute_magnitude(
+    apparent: ArrayLike, redshift: ArrayLike, cosmology: str = COSMOLOGY
+) -> NDArray[Any]:
+    r"""Absolute magnitude :math:`M = m - \mu(z)`, without K-correction.
 
+    :math:`\mu = 5 \log_{10}(d_L / 10\,\mathrm{pc})` is the distance modulus, which holds the
+    10 pc already: Concepcion (2023) adds 5 once more, and is 5 mag too faint.
+
+    Parameters
+    ----------
+    apparent, redshift
+        Apparent magnitudes and redshifts, of shapes that broadcast.
+    cosmology
+        Name of one of astropy's: Planck18, Planck15, WMAP9, ...
+
+    Returns
+    -------
+    array
+        NaN where the redshift is not positive.
+
+    Raises
+    ------
+    ConfigError
+        For a cosmology that astropy does not have.
+    """
+    from astropy import cosmology as cosmologies
+
+    known = cosmologies.available
+    if cosmology not in known:
+        raise ConfigError(f"there is no cosmology {cosmology!r}: take one of {', '.join(known)}.")
     z = np.asarray(redshift, dtype=np.float64)
     modulus = np.full(z.shape, np.nan)
     good = np.isfinite(z) & (z > 0)
     if good.any():
-        modulus[good] = getattr(cosmology, COSMOLOGY).distmod(z[good]).value
+        modulus[good] = getattr(cosmologies, cosmology).distmod(z[good]).value
     return np.asarray(np.asarray(apparent, dtype=np.float64) - modulus)
-
-
-def _segment(reference: NDArray[Any]) -> list[Any]:
-    """Segmentation images of the smoothed references, None where nothing is found."""
-    from photutils.segmentation import detect_sources
-    from photutils.utils.exceptions import NoDetectionsWarning
-    from scipy.ndimage import gaussian_filter
-
-    smooth = gaussian_filter(reference, (0, SMOOTHING, SMOOTHING), truncate=3.0)
-    sky = estimate_sky(smooth[:, None])
-    noise = sky.noise[:, 0]
-    threshold = np.where(noise > 0, THRESHOLD * noise, np.inf)
-    pixels = max(CONNECTED_PIXELS, min(reference.shape[-2:]) // 8)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoDetectionsWarning)
-        return [
-            detect_sources(image, limit, pixels) if np.isfinite(limit) else None
-            for image, limit in zip(smooth, threshold, strict=True)
-        ]
-
-
-def _central_label(labels: NDArray[Any]) -> int | None:
-    """Segment with the pixel nearest to the centre, none further away than a quarter side."""
-    height, width = labels.shape
-    y, x = np.nonzero(labels)
-    distance = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2)
-    nearest = int(distance.argmin())
-    if distance[nearest] > min(height, width) / 4:
-        return None
-    # Several segments may be equally near: the larger one, whatever the orientation.
-    tied = np.unique(labels[y, x][distance <= distance[nearest] + 1e-9])
-    return int(max(tied, key=lambda label: int((labels == label).sum())))
-
-
-def _kron(
-    residual: NDArray[Any], reference: NDArray[Any], segments: Any, label: int
-) -> list[float]:
-    """Position, aperture, half-light radius, ellipticity and Kron flux in each band."""
-    from photutils.segmentation import SourceCatalog
-
-    # Of the one source alone, and each thing once: a catalogue works out those of every source.
-    source = SourceCatalog(reference, segments)[int(segments.get_index(label))]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # blank sources: their NaN is the answer
-        aperture = np.atleast_1d(source.kron_aperture)[0]
-        semimajor = float(getattr(aperture, "a", getattr(aperture, "r", np.nan)))
-        shape = [_number(getattr(source, n)) for n in ("x_centroid", "y_centroid", "ellipticity")]
-        radius = _number(source.flux_radius(0.5))
-    others = (segments.data != 0) & (segments.data != label)
-    return [shape[0], shape[1], semimajor, radius, shape[2], *_within(aperture, residual, others)]
-
-
-def _within(aperture: Any, residual: NDArray[Any], others: NDArray[np.bool_]) -> list[float]:
-    """Flux of each band (C, H, W) in an aperture of photutils, as its ``kron_flux`` is.
-
-    Pixels of other sources (H, W) are replaced by those opposite, within the aperture's box; by 0
-    where these belong to another source too, or lie outside the box. Five times faster than a
-    catalogue for each band.
-    """
-    if aperture is None or np.prod(aperture.bbox.shape) > _LARGEST:
-        return [float("nan")] * len(residual)
-    mask = aperture.to_mask(method="exact")
-    here, part = mask.get_overlap_slices(others.shape)
-    if here is None:
-        return [float("nan")] * len(residual)
-    pixels, other = residual[(slice(None), *here)].astype(np.float64), others[here]
-    x, y = aperture.positions
-    middle = int(y - here[0].start + 0.5), int(x - here[1].start + 0.5)
-    rows, columns = np.nonzero(other)
-    across, down = 2 * middle[1] - columns, 2 * middle[0] - rows
-    height, width = other.shape
-    there = (down >= 0) & (across >= 0) & (down < height) & (across < width)
-    there[there] &= ~other[down[there], across[there]]
-    pixels[:, rows, columns] = 0.0
-    pixels[:, rows[there], columns[there]] = pixels[:, down[there], across[there]]
-    weights = mask.data[part]
-    inside = weights > 0
-    if not inside.any():
-        return [float("nan")] * len(residual)
-    return [float((weights * band)[inside].sum()) for band in pixels]
-
-
-def _number(value: Any) -> float:
-    """A plain float from a number or a one-element array, with or without an astropy unit."""
-    return float(np.atleast_1d(getattr(value, "value", value))[0])
-
-
-def _circle(
-    residual: NDArray[Any], reference: NDArray[Any], segments: Any, label: int, radius: float
-) -> list[float]:
-    """The same columns from one circle around the segment's centroid."""
-    y, x = np.nonzero(segments.data == label)
-    weight = np.clip(reference[y, x], 1e-12, None)
-    weight = weight / weight.sum()
-    x0, y0 = float(weight @ x), float(weight @ y)
-    xx, yy, xy = (
-        float(weight @ ((a - a0) * (b - b0)))
-        for a, a0, b, b0 in ((x, x0, x, x0), (y, y0, y, y0), (x, x0, y, y0))
-    )
-    split = np.hypot(xx - yy, 2 * xy)
-    axes = np.sqrt(np.maximum([xx + yy + split, xx + yy - split], 1 / 12))
-    rows, columns = np.indices(reference.shape)
-    distance = np.hypot(rows - y0, columns - x0)
-    # A pixel on the rim counts by the part that lies inside, to first order.
-    inside = np.clip(radius + 0.5 - distance, 0.0, 1.0)
-    inside = np.where((segments.data == 0) | (segments.data == label), inside, 0.0)
-    fluxes = np.einsum("chw,hw->c", residual, inside)
-    order = np.argsort(distance, axis=None)
-    growth = np.cumsum((reference * inside).ravel()[order])
-    half = int(np.searchsorted(np.maximum.accumulate(growth), growth[-1] / 2))
-    r_half = float(distance.ravel()[order][min(half, order.size - 1)])
-    return [x0, y0, radius, r_half, float(1 - axes[1] / axes[0]), *fluxes.tolist()]
