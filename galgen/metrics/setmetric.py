@@ -50,7 +50,7 @@ class SetMetric(Metric):
     """
 
     is_differentiable = False
-    higher_is_better = None
+    higher_is_better: bool | None = None
     full_state_update = False
 
     real_rows: list[Tensor]
