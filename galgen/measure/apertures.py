@@ -41,8 +41,8 @@ def kron(
         return fails
     others = (labels != 0) & (labels != label)
     scale = _KRON * _kron_radius(shape, reference, others)
-    fluxes = _in_ellipse(shape, scale, residual, others)
-    total = _in_ellipse(shape, scale, reference[None], others)[0]
+    layers = np.concatenate([residual, reference[None]])
+    *fluxes, total = _in_ellipse(shape, scale, layers, others)
     semimajor = scale * shape.a
     found = _box(shape, semimajor, semimajor, reference.shape)
     half = _NAN
