@@ -184,11 +184,6 @@ class Entrance(nn.Module):
         offset = self.offset(z, condition)
         return z if offset is None else z + offset
 
-    def silence(self) -> None:
-        """Let conditions add nothing, as before there were any."""
-        if self.embedding is not None:
-            self.embedding.silence()
-
 
 def category(z: Tensor, settings: ConditionSettings) -> Tensor:
     """Category numbers (N,) of latents (N, latent)."""

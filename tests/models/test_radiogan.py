@@ -208,7 +208,7 @@ def test_silence_makes_conditions_count_for_nothing_and_can_be_left() -> None:
     image = model.generator(z, one, noise)
     assert not torch.equal(image, model.generator(z, two, noise))
     assert not torch.equal(model.critic(image, one), model.critic(image, two))
-    model.generator.entrance.silence()
+    model.generator.entrance.labels.silence()
     model.critic.meeting.projection.silence()
     image = model.generator(z, one, noise)
     assert torch.equal(image, model.generator(z, two, noise))

@@ -97,11 +97,6 @@ class LabelledEntrance(Entrance):
         share: Tensor = self.labels(condition)
         return share
 
-    def silence(self) -> None:
-        """Let conditions add nothing, as before there were any."""
-        if self.labels is not None:
-            self.labels.silence()
-
 
 class Generator(nn.Module):
     """Transposed convolutions with batch norm, from latent and label apart to an open output
