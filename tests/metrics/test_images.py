@@ -1,0 +1,29 @@
+"""Sets that are read in blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from galgen.metrics.images import Images
+
+
+def test_blocks_are_all_of_it_in_order_and_never_more_at_a_time() -> None:
+    asked = []
+
+    def reader(rows: np.ndarray) -> torch.Tensor:
+        asked.append(len(rows))
+        return torch.from_numpy(rows).float().view(-1, 1, 1, 1)
+
+    images = Images(10, reader)
+    assert torch.cat(list(images.blocks(4))).flatten().tolist() == list(range(10))
+    assert asked == [4, 4, 2]
+    assert list(Images(0, reader).blocks()) == []
+
+
+def test_some_of_a_set_keep_their_names() -> None:
+    flux = torch.arange(6.0).view(6, 1, 1, 1)
+    images = Images.of(flux, list("abcdef")).take(np.array([4, 1]))
+    assert images.read([1, 0]).flatten().tolist() == [1.0, 4.0]
+    assert [images.name(0), images.name(1)] == ["e", "b"]
+    assert Images.of(flux).name(3) == "3"
