@@ -24,12 +24,16 @@ from galgen.metrics.conditional import (
     class_scores,
     number_scores,
 )
-from galgen.metrics.coverage import COVERAGE
+from galgen.metrics.coverage import coverage_family
+from galgen.metrics.diversity import DIVERSITY
+from galgen.metrics.extrapolation import extrapolation_family
 from galgen.metrics.extractors import ExtractorOptions, make_extractor
 from galgen.metrics.features import FeatureExtractor
 from galgen.metrics.frechet import frechet_family
 from galgen.metrics.images import Images
 from galgen.metrics.nearest import Nearest
+from galgen.metrics.kernel import kernel_family
+from galgen.metrics.repeats import REPEATS
 from galgen.metrics.scorecard import Family, Score, null, scores
 from galgen.metrics.survey import Instruments, Survey, survey
 from galgen.metrics.wanted import Wanted, parse_metrics
@@ -313,9 +317,11 @@ def _feature_entries(judged: Judgement) -> list[Entry]:
         fake, suffix = judged.fake.features[name], f"_{name}"
         scaled = name != "inception"  # the published FID and KID are not in units of any spread
         judged.details.setdefault("features", {})[name] = {"n_features": real.shape[1]}
-        for family in (
-            frechet_family(scaled), infinity_family(scaled), kernel_family(scaled), COVERAGE,
-        ):  # fmt: skip
+        families = [
+            make(scaled)
+            for make in (frechet_family, extrapolation_family, kernel_family, coverage_family)
+        ]
+        for family in (*families, DIVERSITY, REPEATS):
             entries.append(Entry(family, real, fake, suffix))
     return entries
 

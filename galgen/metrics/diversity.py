@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.metrics.features import FeatureExtractor
-from galgen.metrics.frechet import MIN_SCALE
+from galgen.metrics.pairs import MIN_SCALE
 from galgen.metrics.scorecard import Family, Scale
 from galgen.metrics.setmetric import SetMetric
 
