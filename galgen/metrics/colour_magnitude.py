@@ -9,16 +9,18 @@ galaxies which did not define the box.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from galgen.bands import ImageSpec
 from galgen.measure.bandorder import colour_pair
-from galgen.measure.photometry import measure
+from galgen.measure.photometry import Method, measure
+from galgen.metrics.scorecard import Family, Scale, single
+from galgen.metrics.setmetric import SetMetric
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -96,7 +98,31 @@ def points_of(columns: dict[str, NDArray[Any]], absolute: bool = False) -> NDArr
     return np.column_stack([columns[name], columns["colour"]]).astype(np.float64)
 
 
-class ColourMagnitude(Metric):
+def _between(real: NDArray[Any], other: NDArray[Any]) -> dict[str, float]:
+    return {"colour_magnitude": fraction_inside(real, other)}
+
+
+#: Fraction of rows (magnitude, colour) in the box of the real ones.
+COLOUR_MAGNITUDE = Family(
+    {"colour_magnitude": Scale(higher_is_better=True, lowest=0.0, highest=1.0)}, _between
+)
+#: Fraction of galaxies that are found at all, of rows (N, 1) or (N,) of 0 and 1.
+DETECTED = single(
+    "detected",
+    lambda real, other: float(np.mean(other)),
+    Scale(higher_is_better=True, lowest=0.0, highest=1.0),
+)
+
+
+def magnitude_rows(flux: Tensor, spec: ImageSpec, method: Method = "aperture") -> Tensor:
+    """Rows (N, 2) of magnitude and colour of images; not-a-number for failures and one band."""
+    if why_not(spec) is not None:
+        return torch.full((len(flux), 2), float("nan"))
+    columns = measure(flux.detach().cpu(), spec, method=method)
+    return torch.from_numpy(points_of(columns))
+
+
+class ColourMagnitude(SetMetric):
     """The check over batches and ranks, fast enough for use inside training.
 
     `compute` gives a dict: ``fraction`` of the generated set in the box of the whole real
@@ -108,55 +134,29 @@ class ColourMagnitude(Metric):
     spec
         Bands and zero points.
     method
-        Photometry, see `measure`; ``aperture`` is ten times faster than ``kron``.
+        Photometry, see `measure`.
     reset_real_features
         False keeps the real points over `reset`, so that they are measured once.
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
-
-    real_points: list[Tensor]
-    fake_points: list[Tensor]
 
     def __init__(
         self,
         spec: ImageSpec,
         *,
-        method: Literal["kron", "aperture"] = "aperture",
+        method: Method = "aperture",
         reset_real_features: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.spec = spec
-        self.method: Literal["kron", "aperture"] = method
-        self.reset_real_features = reset_real_features
-        self.add_state("real_points", [], dist_reduce_fx="cat")
-        self.add_state("fake_points", [], dist_reduce_fx="cat")
-        self._start()
-
-    def _start(self) -> None:
-        # An empty block, so that a rank without an image still takes part in the gathering.
-        for state in (self.real_points, self.fake_points):
-            if not state:
-                state.append(torch.zeros(0, 2, device=self.device))
-
-    def update(self, images: Tensor, real: bool) -> None:
-        """Measure flux images (N, C, H, W), or add points (N, 2) as they are."""
-        if images.ndim == 2:
-            points = images
-        elif why_not(self.spec) is None:
-            columns = measure(images.detach().cpu(), self.spec, method=self.method)
-            points = torch.from_numpy(points_of(columns))
-        else:
-            return
-        state = self.real_points if real else self.fake_points
-        state.append(points.detach().to(self.device, torch.float32))
+        rows = partial(magnitude_rows, spec=spec, method=method)
+        kept = {"reset_real_features": reset_real_features}
+        super().__init__(COLOUR_MAGNITUDE, rows, 2, **kept, **kwargs)
+        self.spec, self.method = spec, method
 
     def compute(self) -> dict[str, Tensor]:
-        """Fractions and their ratio, float32 scalars."""
-        real, fake = (_rows(state) for state in (self.real_points, self.fake_points))
+        """Fractions and their ratio, float64 scalars."""
+        real, fake = self._sets()
         values = dict.fromkeys(("fraction", "real", "ratio"), float("nan"))
         if np.isfinite(real).all(axis=1).sum() >= 4 and len(fake):
             halves = _halves(real)
@@ -165,20 +165,7 @@ class ColourMagnitude(Metric):
                 np.mean([fraction_inside(a, b) for a, b in (halves, halves[::-1])])
             )
             values["ratio"] = values["fraction"] / max(values["real"], 1 / len(real))
-        return {k: torch.tensor(v, dtype=torch.float32) for k, v in values.items()}
-
-    def reset(self) -> None:
-        """Forget the generated points, and the real ones unless they are kept."""
-        kept = None if self.reset_real_features else list(self.real_points)
-        super().reset()
-        if kept is not None:
-            self.real_points = kept
-        self._start()
-
-
-def _rows(state: list[Tensor] | Tensor) -> NDArray[np.float64]:
-    blocks = torch.cat(state) if isinstance(state, list) else state
-    return blocks.cpu().double().numpy().reshape(-1, 2)
+        return {k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()}
 
 
 def _halves(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
