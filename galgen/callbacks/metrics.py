@@ -142,7 +142,7 @@ class FrechetCallback(SampleMetric):
         self.per_class = per_class
 
     def prepare(self, real: Tensor, labels: Tensor | None, module: AdversarialModule) -> None:
-        """Sums over the real set, once; the first replica's count."""
+        """Features of the real set, once; the first replica's count."""
         extractor = PhysicsFeatures.fit(real, module.spec)
         sets: dict[int | None, Tensor] = {None: real}
         if self.per_class and labels is not None:
@@ -152,7 +152,7 @@ class FrechetCallback(SampleMetric):
             if len(images) < 2:
                 continue
             metric = FrechetDistance(extractor, reset_real_features=False)
-            # Replicas on GPUs can only add up what lies on GPUs.
+            # Replicas on GPUs can only gather what lies on GPUs.
             self.metrics[number] = metric.to(module.device)
             if world()[0] == 0:
                 metric.update(images, real=True)
@@ -173,7 +173,7 @@ class FrechetCallback(SampleMetric):
         metric = self.metrics[number]
         if len(fake):
             metric.update(fake, real=False)
-        value = float(metric.compute())
+        value = float(metric.compute()["frechet"])
         metric.reset()
         return value
 

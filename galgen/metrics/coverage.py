@@ -7,38 +7,76 @@ whether all kinds of real ones are made (recall, coverage), which one distance m
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from galgen.metrics.features import FeatureExtractor
-from galgen.metrics.frechet import moments, standard_scale
+from galgen.metrics.pairs import PairsOf, blocks, pairs_of, pool_of, positions
+from galgen.metrics.scorecard import BetweenRows, Family, Scale, pooled_family
+from galgen.metrics.setmetric import SetMetric
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NAMES = ("precision", "recall", "density", "coverage")
 #: Neighbours, as Naeem et al. 2020 advise.
 NEIGHBOURS = 5
+BOOTSTRAPS = 100
+#: Two squared distances that differ by less, relative and in the mean square of the rows, are
+#: equal: what lies on the edge of a ball is in it, whatever rounding says.
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-9
 
 
-def radii(features: Tensor, k: int = NEIGHBOURS) -> Tensor:
-    """Distance (N,) of each row of (N, F) to its k-th nearest other row.
-
-    Raises
-    ------
-    ValueError
-        If there are no k other rows.
-    """
-    if len(features) <= k:
-        raise ValueError(f"{len(features)} images are too few for {k} nearest neighbours of each")
-    # The nearest of all is the row itself.
-    nearest = torch.cdist(features, features).topk(k + 1, dim=1, largest=False).values
-    radius: Tensor = nearest[:, -1]
-    return radius
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Squared Euclidean distances of rows (N, F) and (M, F), (N, M)."""
+    squares = x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T
+    return squares.clamp_min_(0)
 
 
-def coverage_between(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> dict[str, float]:
-    r"""Precision, recall, density and coverage of features (N, F) and (M, F).
+def _balls(
+    squares: PairsOf, slack: float, own: Tensor, other: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    """How many balls of `own` hold each of `other`, and how many of `other` each ball holds."""
+    if len(own) <= k:
+        raise ValueError(f"{len(own)} images are too few for {k} nearest neighbours of each")
+    holding, held = torch.zeros(len(other), dtype=torch.int64), []
+    for rows in blocks(own, max(len(own), len(other))):
+        # The nearest of all is the row itself.
+        nearest = squares(rows, own).topk(k + 1, dim=1, largest=False).values[:, -1:]
+        inside = squares(rows, other) <= nearest * (1 + _RELATIVE) + slack
+        holding += inside.sum(0)
+        held.append(inside.sum(1))
+    return holding, torch.cat(held)
+
+
+def _pooled(real: NDArray[Any], fake: NDArray[Any], *, scaled: bool, k: int) -> BetweenRows:
+    # Centred in any case, because squares far from the origin cost digits.
+    pool = pool_of(real, fake, scaled)
+    pool = pool - pool.mean(0)
+    slack = _ABSOLUTE * float(pool.square().sum(1).mean()) if len(pool) else 0.0
+    squares = pairs_of(pool, squared_distances, torch.float32)
+
+    def between(one: NDArray[np.int64], two: NDArray[np.int64]) -> dict[str, float]:
+        a, b = torch.from_numpy(one), torch.from_numpy(two)
+        of_fake, of_real = _balls(squares, slack, a, b, k)
+        recalled, _ = _balls(squares, slack, b, a, k)
+        values = (
+            (of_fake > 0).double().mean(),
+            (recalled > 0).double().mean(),
+            of_fake.double().mean() / k,
+            (of_real > 0).double().mean(),
+        )
+        return {name: float(value) for name, value in zip(NAMES, values, strict=True)}
+
+    return between
+
+
+def coverage_family(scaled: bool = True, k: int = NEIGHBOURS) -> Family:
+    r"""Precision, recall, density and coverage of feature rows.
 
     With :math:`B(x)` the ball around x up to its k-th nearest neighbour in its own set, real
     :math:`r_i` and generated :math:`g_j`,
@@ -50,108 +88,70 @@ def coverage_between(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> dict[st
         \text{coverage}  &= \tfrac1N \textstyle\sum_i [\exists j: g_j \in B(r_i)]
 
     (Kynkäänniemi et al. 2019, arXiv:1904.06991, section 2; Naeem et al. 2020,
-    arXiv:2002.09797, section 3). Each feature is in units of the real set's spread. Precision
-    and recall trust outliers, whose balls are large; density and coverage do so less.
+    arXiv:2002.09797, section 3). All are in [0, 1] except density, which is about 1 for a second
+    real sample and larger for one that stays where real galaxies are densest. Precision and
+    recall trust outliers, whose balls are large; density and coverage do so less.
 
-    Returns
-    -------
-    dict
-        By `NAMES`; all in [0, 1] except density, which is about 1 for a second real sample and
-        larger for one that stays where real galaxies are densest.
+    Parameters
+    ----------
+    scaled
+        Each feature in units of the real set's spread; without, as they are.
+    k
+        Neighbours.
+    """
+    share, density = Scale(True, 0.0, 1.0), Scale(True, 0.0)
+    scales = {name: density if name == "density" else share for name in NAMES}
+    return pooled_family(scales, partial(_pooled, scaled=scaled, k=k), BOOTSTRAPS)
+
+
+COVERAGE = coverage_family()
+PLAIN_COVERAGE = coverage_family(scaled=False)
+
+
+def coverage_between(
+    real: NDArray[Any] | Tensor,
+    fake: NDArray[Any] | Tensor,
+    k: int = NEIGHBOURS,
+    scaled: bool = True,
+) -> dict[str, float]:
+    """The four numbers of features (N, F) and (M, F), by `NAMES`; see `coverage_family`.
 
     Raises
     ------
     ValueError
         If a set has no k + 1 rows.
     """
-    mean, covariance = moments(real)
-    scale = standard_scale(covariance)
-    # Centred, because cdist multiplies matrices, which costs digits far from the origin.
-    real, fake = ((x.detach().cpu().double() - mean).div(scale).float() for x in (real, fake))
-    distance = torch.cdist(real, fake)
-    in_real = distance <= radii(real, k)[:, None]
-    in_fake = distance <= radii(fake, k)
-    values = (
-        in_real.any(0).float().mean(),
-        in_fake.any(1).float().mean(),
-        in_real.sum() / (k * len(fake)),
-        in_real.any(1).float().mean(),
-    )
-    return {name: float(value) for name, value in zip(NAMES, values, strict=True)}
+    one, two = (np.asarray(torch.as_tensor(x).detach().cpu()) for x in (real, fake))
+    between = _pooled(one, two, scaled=scaled, k=k)
+    return dict(between(*positions(len(one), len(two))))
 
 
-class Coverage(Metric):
-    """The four numbers of `coverage_between` over batches and ranks.
+class Coverage(SetMetric):
+    """The four numbers over batches and ranks.
 
     Parameters
     ----------
     extractor
-        Turns images (N, C, H, W) into features. It stays outside `state_dict` and checkpoints,
-        and is not moved with the metric.
-    k
-        Neighbours.
+        Turns images (N, C, H, W) into features.
+    k, scaled
+        See `coverage_family`.
     reset_real_features
         False keeps the real features over `reset`, so that they are computed once.
     """
-
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-
-    real_features: list[Tensor]
-    fake_features: list[Tensor]
 
     def __init__(
         self,
         extractor: FeatureExtractor,
         *,
         k: int = NEIGHBOURS,
+        scaled: bool = True,
         reset_real_features: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        # Past nn.Module.__setattr__, which would register a network as a sub-module.
-        object.__setattr__(self, "extractor", extractor)
-        self.k, self.reset_real_features = k, reset_real_features
-        self.add_state("real_features", [], dist_reduce_fx="cat")
-        self.add_state("fake_features", [], dist_reduce_fx="cat")
-        self._start()
-
-    def _start(self) -> None:
-        # An empty block, so that a rank without an image still takes part in the gathering.
-        for state in (self.real_features, self.fake_features):
-            if not state:
-                state.append(torch.zeros(0, self.extractor.n_features, device=self.device))  # type: ignore[union-attr,arg-type]
-
-    def update(self, images: Tensor, real: bool) -> None:
-        """Add flux images (N, C, H, W), or features (N, F) as they are."""
-        features = images
-        if images.ndim != 2:
-            with torch.no_grad():
-                features = self.extractor(images)  # type: ignore[operator]
-        state = self.real_features if real else self.fake_features
-        state.append(features.detach().to(self.device, torch.float32))
-
-    def compute(self) -> dict[str, Tensor]:
-        """Name to value, float32 scalars.
-
-        Raises
-        ------
-        ValueError
-            If a set has no k + 1 images.
-        """
-        real, fake = (_rows(state) for state in (self.real_features, self.fake_features))
-        values = coverage_between(real, fake, self.k)
-        return {name: torch.tensor(value) for name, value in values.items()}
-
-    def reset(self) -> None:
-        """Forget the generated features, and the real ones unless they are kept."""
-        kept = None if self.reset_real_features else list(self.real_features)
-        super().reset()
-        if kept is not None:
-            self.real_features = kept
-        self._start()
-
-
-def _rows(state: list[Tensor] | Tensor) -> Tensor:
-    return torch.cat(state) if isinstance(state, list) else state
+        super().__init__(
+            coverage_family(scaled, k),
+            extractor,
+            extractor.n_features,
+            reset_real_features=reset_real_features,
+            **kwargs,
+        )

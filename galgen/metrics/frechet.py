@@ -2,172 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from galgen.metrics.features import FeatureExtractor
+from galgen.metrics.pairs import pool_of
+from galgen.metrics.scorecard import BetweenRows, Family, Scale, pooled_family
+from galgen.metrics.setmetric import SetMetric
 
-#: Smallest standard deviation that a feature is divided by: features that the real set holds
-#: constant would otherwise rule the distance by rounding errors.
-MIN_SCALE = 0.1
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
-def frechet_distance(
-    mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor
-) -> Tensor:
-    r"""Squared Frechet distance between two Gaussians, a float64 scalar.
+class Gaussian(NamedTuple):
+    """Mean (F,), and a factor A (R, F) of the covariance A^T A."""
+
+    mean: Tensor
+    factor: Tensor
+
+
+def gaussian(rows: Tensor, times: Tensor | None = None) -> Gaussian:
+    """Mean and unbiased covariance of rows (N, F), which count so many times each.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two rows.
+    """
+    weights = torch.ones(len(rows), dtype=rows.dtype) if times is None else times.to(rows.dtype)
+    n = int(weights.sum())
+    if n < 2:
+        raise ValueError(f"a Frechet distance needs two images of each set, got {n}")
+    mean = weights @ rows / n
+    factor = (rows - mean) * (weights[:, None] / (n - 1)).sqrt()
+    # Of A = Q R, R has the same A^T A in at most F rows.
+    if len(factor) > factor.shape[1]:
+        factor = torch.linalg.qr(factor, mode="r").R
+    return Gaussian(mean, factor)
+
+
+def frechet_distance(one: Gaussian, two: Gaussian) -> float:
+    r"""Squared Frechet distance between two Gaussians.
 
     .. math::
-        d^2 = |\mu_1 - \mu_2|^2
-            + \operatorname{Tr}(S_1 + S_2 - 2 (S_1^{1/2} S_2 S_1^{1/2})^{1/2})
+        d^2 = |\mu_1 - \mu_2|^2 + \operatorname{Tr}(S_1 + S_2 - 2 (S_1 S_2)^{1/2})
 
-    (Dowson & Landau 1982; Heusel et al. 2017, eq. 6). Both roots are of symmetric positive
-    matrices, so `torch.linalg.eigh` is enough: no complex numbers, no ill-conditioned
-    general root. Singular covariances (fewer images than features) are fine; the distance
-    is biased upwards at small N in any case and means nothing without its floor.
-
-    Parameters
-    ----------
-    mean1, mean2
-        (F,) means.
-    covariance1, covariance2
-        (F, F) covariances.
+    (Dowson & Landau 1982; Heusel et al. 2017, eq. 6). With :math:`S = A^T A` the trace of the
+    root is the sum of the singular values of :math:`A_1 A_2^T`: there is no matrix root, and
+    singular covariances (fewer images than features) are fine. The distance is biased upwards
+    at small N in any case and means nothing without its floor.
     """
-    mean1, covariance1, mean2, covariance2 = (
-        t.detach().to("cpu", torch.float64) for t in (mean1, covariance1, mean2, covariance2)
-    )
-    values, vectors = torch.linalg.eigh(covariance1)
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    product = root @ covariance2 @ root
-    cross = torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum()
-    distance = (mean1 - mean2).square().sum() + covariance1.trace() + covariance2.trace()
-    squared: Tensor = (distance - 2 * cross).clamp_min(0)
-    return squared
+    cross = torch.linalg.svdvals(one.factor @ two.factor.T).sum()
+    traces = one.factor.square().sum() + two.factor.square().sum()
+    return max(0.0, float((one.mean - two.mean).square().sum() + traces - 2 * cross))
 
 
-def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (F,) and unbiased covariance (F, F) of features (N, F), in float64.
+def gaussian_of(pool: Tensor, positions: NDArray[np.int64]) -> Gaussian:
+    """That of the rows at positions in a pool, which may repeat."""
+    chosen, times = np.unique(positions, return_counts=True)
+    return gaussian(pool[torch.from_numpy(chosen)], torch.from_numpy(times))
 
-    A single vector has covariance zero.
+
+def _pooled(real: NDArray[Any], fake: NDArray[Any], *, scaled: bool) -> BetweenRows:
+    pool = pool_of(real, fake, scaled)
+
+    def between(one: NDArray[np.int64], two: NDArray[np.int64]) -> dict[str, float]:
+        return {"frechet": frechet_distance(gaussian_of(pool, one), gaussian_of(pool, two))}
+
+    return between
+
+
+def frechet_family(scaled: bool = True) -> Family:
+    """The score ``frechet`` of feature rows.
+
+    With `scaled`, each feature is in units of the real set's spread, so that a distance of 1 is
+    one standard deviation in one feature, whatever the features are measured in. Without, they
+    are taken as they are, as in every published Frechet inception distance.
     """
-    x = features.detach().to("cpu", torch.float64)
-    mean = x.mean(0)
-    centred = x - mean
-    return mean, centred.T @ centred / max(1, len(x) - 1)
+    return pooled_family({"frechet": Scale(lowest=0.0)}, partial(_pooled, scaled=scaled))
 
 
-def standard_scale(covariance: Tensor) -> Tensor:
-    """Standard deviations (F,) of the real set, none below `MIN_SCALE`."""
-    return covariance.diagonal().clamp_min(0).sqrt().clamp_min(MIN_SCALE)
+FRECHET = frechet_family()
+PLAIN_FRECHET = frechet_family(scaled=False)
 
 
-def frechet_between(real: Tensor, fake: Tensor) -> float:
-    """Distance of features (N, F) and (M, F), each feature in units of the real set's spread.
-
-    The unit makes a distance of 1 one standard deviation in one feature, whatever the
-    features are measured in.
-    """
-    mean1, covariance1 = moments(real)
-    mean2, covariance2 = moments(fake)
-    return _scaled(mean1, covariance1, mean2, covariance2)
+def frechet_between(
+    real: NDArray[Any] | Tensor, fake: NDArray[Any] | Tensor, scaled: bool = True
+) -> float:
+    """The distance of features (N, F) and (M, F), see `frechet_family`."""
+    pool = pool_of(real, fake, scaled)
+    return frechet_distance(gaussian(pool[: len(real)]), gaussian(pool[len(real) :]))
 
 
-def _scaled(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
-    scale = standard_scale(covariance1)
-    outer = scale[:, None] * scale
-    return float(
-        frechet_distance(mean1 / scale, covariance1 / outer, mean2 / scale, covariance2 / outer)
-    )
-
-
-class FrechetDistance(Metric):
-    """Frechet distance of images or features, accumulated over batches and ranks.
-
-    The states are counts, sums and sums of outer products in float64, which add up over
-    ranks; a rank without an image adds zero. Features are logarithmic numbers of order 1 to
-    10, for which sums in float64 lose nothing that matters.
+class FrechetDistance(SetMetric):
+    """Frechet distance of images or features, over batches and ranks.
 
     Parameters
     ----------
     extractor
-        Turns images (N, C, H, W) into features. It stays outside `state_dict` and checkpoints,
-        and is not moved with the metric.
+        Turns images (N, C, H, W) into features.
+    scaled
+        Each feature in units of the real set's spread, see `frechet_family`.
     reset_real_features
-        False keeps the real set's sums over `reset`, so that they are computed once.
-
-    Notes
-    -----
-    On Apple's MPS, which has no float64, the states stay on the CPU.
+        False keeps the real features over `reset`, so that they are computed once.
     """
 
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
-
-    real_n: Tensor
-    real_sum: Tensor
-    real_outer: Tensor
-    fake_n: Tensor
-    fake_sum: Tensor
-    fake_outer: Tensor
-
     def __init__(
-        self, extractor: FeatureExtractor, *, reset_real_features: bool = True, **kwargs: Any
+        self,
+        extractor: FeatureExtractor,
+        *,
+        scaled: bool = True,
+        reset_real_features: bool = True,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        # Past nn.Module.__setattr__, which would register a network as a sub-module.
-        object.__setattr__(self, "extractor", extractor)
-        self.reset_real_features = reset_real_features
-        f = extractor.n_features
-        for side in ("real", "fake"):
-            zero = torch.zeros((), dtype=torch.float64)
-            self.add_state(f"{side}_n", zero, dist_reduce_fx="sum")
-            self.add_state(f"{side}_sum", zero.expand(f).clone(), dist_reduce_fx="sum")
-            self.add_state(f"{side}_outer", zero.expand(f, f).clone(), dist_reduce_fx="sum")
-
-    def update(self, images: Tensor, real: bool) -> None:
-        """Add flux images (N, C, H, W), or features (N, F) as they are."""
-        features = images
-        if images.ndim != 2:
-            with torch.no_grad():
-                features = self.extractor(images)  # type: ignore[operator]
-        x = features.detach().to("cpu").double().to(self.real_sum.device)
-        side = "real" if real else "fake"
-        self._add(side, torch.tensor(float(len(x)), dtype=torch.float64), x.sum(0), x.T @ x)
-
-    def _add(self, side: str, n: Tensor, total: Tensor, outer: Tensor) -> None:
-        for name, value in (("n", n), ("sum", total), ("outer", outer)):
-            state = getattr(self, f"{side}_{name}")
-            setattr(self, f"{side}_{name}", state + value.to(state.device))
-
-    def _moments(self, side: str) -> tuple[Tensor, Tensor]:
-        n, total, outer = (getattr(self, f"{side}_{k}").cpu() for k in ("n", "sum", "outer"))
-        if n < 2:
-            raise ValueError(f"a Frechet distance needs two {side} images, got {int(n)}")
-        mean = total / n
-        return mean, (outer - n * torch.outer(mean, mean)) / (n - 1)
-
-    def compute(self) -> Tensor:
-        """The distance, each feature in units of the real set's spread; a float64 scalar."""
-        return torch.tensor(
-            _scaled(*self._moments("real"), *self._moments("fake")), dtype=torch.float64
+        super().__init__(
+            frechet_family(scaled),
+            extractor,
+            extractor.n_features,
+            reset_real_features=reset_real_features,
+            **kwargs,
         )
-
-    def reset(self) -> None:
-        """Forget the generated images, and the real ones unless they are kept."""
-        kept = ("real_n", "real_sum", "real_outer")
-        values = None if self.reset_real_features else {k: getattr(self, k) for k in kept}
-        super().reset()
-        for name, value in (values or {}).items():
-            setattr(self, name, value)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
-        # `.half()` on a module that holds the metric must not round its sums.
-        device = fn(torch.zeros(1)).device
-        if device.type == "mps":
-            return self
-        return super()._apply(lambda t: t.to(device), *args, **kwargs)

@@ -22,7 +22,7 @@ a rounding error, is 100.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +31,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from galgen.bands import ImageSpec
-from galgen.metrics.scorecard import Scale, Score, scores
+from galgen.metrics.scorecard import Family, Scale
+from galgen.metrics.setmetric import SetMetric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,31 +121,42 @@ def rmae_of(real: NDArray[Any], fake: NDArray[Any]) -> dict[str, float]:
     return {name: rmae(one[name], two[name]) for name in EDGES}
 
 
-def radio_scores(
-    real: NDArray[Any], fake: NDArray[Any], *, splits: int = 20, seed: int = 0
-) -> dict[str, Score]:
+def _between(one: NDArray[Any], two: NDArray[Any]) -> dict[str, float]:
+    found = rmae_of(one.sum(0), two.sum(0))
+    if not np.isfinite(list(found.values())).all():
+        raise ValueError("both sets lie beyond the edges of a histogram")
+    named = {f"rmae_{name}": value for name, value in found.items()}
+    return {"rmae": float(np.mean(list(found.values()))), **named}
+
+
+def radio_family() -> Family:
     """Scores of one class: ``rmae``, the mean of the histograms, and ``rmae_<histogram>``.
+
+    The rows are counts (N, `BINS`) from `image_counts`. The floor is far from 0, since most bins
+    hold few counts.
+    """
+    scale = Scale(lowest=0.0, highest=2.0)
+    return Family(dict.fromkeys(("rmae", *(f"rmae_{name}" for name in EDGES)), scale), _between)
+
+
+RADIO = radio_family()
+
+
+class RadioDistance(SetMetric):
+    """RMAE of images of one class with its floor, over batches and ranks.
+
+    `RadioHistograms` is the light form for many classes: it keeps sums, and has no floor.
 
     Parameters
     ----------
-    real, fake
-        Counts (N, `BINS`) and (M, `BINS`) from `image_counts`.
-    splits, seed
-        As `galgen.metrics.scorecard.scores`: the floor is the RMAE of two random halves of the
-        real images, at the same number as the generated ones that give the value. It is far from
-        0, since most bins hold few counts.
+    reset_real_features
+        False keeps the real counts over `reset`, so that they are taken once.
     """
 
-    def distances(one: NDArray[Any], two: NDArray[Any]) -> dict[str, float]:
-        found = rmae_of(one.sum(0), two.sum(0))
-        if not np.isfinite(list(found.values())).all():
-            raise ValueError("both sets lie beyond the edges of a histogram")
-        named = {f"rmae_{name}": value for name, value in found.items()}
-        return {"rmae": float(np.mean(list(found.values()))), **named}
-
-    scale = Scale(lowest=0.0, highest=2.0)
-    scales: Mapping[str, Scale] = dict.fromkeys(("rmae", *(f"rmae_{n}" for n in EDGES)), scale)
-    return scores(distances, real, fake, scales, splits=splits, seed=seed)
+    def __init__(self, *, reset_real_features: bool = True, **kwargs: Any) -> None:
+        super().__init__(
+            RADIO, image_counts, BINS, reset_real_features=reset_real_features, **kwargs
+        )
 
 
 class RadioHistograms(Metric):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypedDict
 
 import numpy as np
@@ -20,6 +21,8 @@ BOOTSTRAPS = 200
 Between = Callable[[NDArray[Any], NDArray[Any]], Mapping[str, float]]
 #: The same of two sets of positions in a pool of rows.
 BetweenRows = Callable[[NDArray[np.int64], NDArray[np.int64]], Mapping[str, float]]
+#: Real and generated rows to distances of positions among both, the real ones first.
+Pooled = Callable[[NDArray[Any], NDArray[Any]], BetweenRows]
 
 
 class _Optional(TypedDict, total=False):
@@ -70,21 +73,23 @@ class Family:
         ``between(reference, other)`` of two blocks of rows, name to value. A ValueError says why
         the scores do not apply, without a full stop.
     pooled
-        The same for positions in a pool of rows, for what is computed once for all pairs of rows
-        (distances, kernels): ``pooled(pool)(reference, other)``. Must agree with `between`.
+        The same for positions in a pool, the real rows before the generated ones, for what is
+        computed once for all of them (units, kernels): ``pooled(real, fake)(reference, other)``.
+        Of all positions it must give what `between` gives of the sets.
     bootstraps
         Resamplings for the 95 % interval; fewer for what is slow.
     """
 
     scales: Mapping[str, Scale]
     between: Between
-    pooled: Callable[[NDArray[Any]], BetweenRows] | None = None
+    pooled: Pooled | None = None
     bootstraps: int = BOOTSTRAPS
 
-    def over(self, pool: NDArray[Any]) -> BetweenRows:
-        """Distances of positions in `pool`."""
+    def over(self, real: NDArray[Any], fake: NDArray[Any]) -> BetweenRows:
+        """Distances of positions in the pool of both."""
         if self.pooled is not None:
-            return self.pooled(pool)
+            return self.pooled(real, fake)
+        pool = np.concatenate([real, fake])
         return lambda reference, other: self.between(pool[reference], pool[other])
 
 
@@ -93,6 +98,18 @@ def single(
 ) -> Family:
     """A family of one score."""
     return Family({name: scale or Scale()}, lambda one, two: {name: distance(one, two)})
+
+
+def pooled_family(
+    scales: Mapping[str, Scale], pooled: Pooled, bootstraps: int = BOOTSTRAPS
+) -> Family:
+    """A family whose `between` is that of all positions in the pool."""
+    return Family(scales, partial(_between_all, pooled), pooled, bootstraps)
+
+
+def _between_all(pooled: Pooled, real: NDArray[Any], fake: NDArray[Any]) -> Mapping[str, float]:
+    n, m = len(real), len(fake)
+    return pooled(real, fake)(np.arange(n), np.arange(n, n + m))
 
 
 def scores(
@@ -142,7 +159,7 @@ def scores(
     rng = np.random.default_rng(seed)
     values, floors, resampled = [], [], []
     try:
-        between = family.over(np.concatenate([real, fake]))
+        between = family.over(real, fake)
         for _ in range(splits):
             order = rng.permutation(total)
             floors.append(between(order[:n], order[n : 2 * n]))

@@ -1,93 +1,120 @@
-"""The Frechet distance against scipy, over batches and over processes."""
+"""The Frechet distance against scipy and known answers."""
 
 from __future__ import annotations
 
-import copy
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
+from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
+from clouds import Linear, cloud, correlated
 from galgen.bands import ImageSpec
-from galgen.metrics.colour_magnitude import ColourMagnitude
 from galgen.metrics.features import PhysicsFeatures
 from galgen.metrics.frechet import (
+    FRECHET,
+    PLAIN_FRECHET,
     FrechetDistance,
     frechet_between,
     frechet_distance,
-    moments,
-    standard_scale,
+    gaussian,
+    gaussian_of,
 )
+from galgen.metrics.pairs import MIN_SCALE
+from galgen.metrics.scorecard import scores
 
 
-class Linear(nn.Module):
-    """A network as extractor: the metric must not adopt its weights."""
-
-    name = "linear"
-    n_features = 4
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3, 4)
-
-    def forward(self, flux: Tensor) -> Tensor:
-        return self.layer(flux.mean((2, 3)))
-
-
-def reference(a: Tensor, b: Tensor) -> float:
+def published(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """The textbook formula with scipy's general matrix root."""
-    (m1, s1), (m2, s2) = moments(a), moments(b)
-    root = sqrtm((s1 @ s2).numpy())
-    return float((m1 - m2).square().sum() + (s1 + s2).trace()) - 2 * float(np.trace(root).real)
+    one, two = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
+    shift = a.mean(0) - b.mean(0)
+    return float(shift @ shift + np.trace(one + two - 2 * sqrtm(one @ two).real))
 
 
-@pytest.mark.parametrize("features", [1, 5, 40])
-def test_equals_the_general_root(features: int) -> None:
-    generator = torch.Generator().manual_seed(features)
-    mix = torch.randn(features, features, generator=generator, dtype=torch.float64)
-    a = torch.randn(300, features, generator=generator, dtype=torch.float64) @ mix
-    b = torch.randn(200, features, generator=generator, dtype=torch.float64) + 0.5
-    value = float(frechet_distance(*moments(a), *moments(b)))
-    assert value == pytest.approx(reference(a, b), rel=1e-6)
+@pytest.mark.parametrize(
+    ("n", "m", "features"), [(300, 200, 1), (300, 200, 5), (300, 200, 40), (41, 400, 40)]
+)
+def test_equals_the_general_root(n: int, m: int, features: int) -> None:
+    a, b = correlated(n, 1, features), correlated(m, 2, features, shift=0.5)
+    assert frechet_between(a, b, scaled=False) == pytest.approx(published(a, b), rel=1e-6)
+    spread = np.maximum(a.std(0, ddof=1), MIN_SCALE)
+    wanted = published(a / spread, b / spread)
+    assert frechet_between(a, b) == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m"), [(20, 30), (15, 15), (12, 300), (300, 12), (2, 5)])
+def test_fewer_images_than_features_equal_it_too(n: int, m: int) -> None:
+    a, b = cloud(n, 1, 40), cloud(m, 2, 40, shift=0.3)
+    found = frechet_distance(*(gaussian(torch.from_numpy(x)) for x in (a, b)))
+    one, two = (np.cov(x, rowvar=False) for x in (a, b))
+    values, vectors = np.linalg.eigh(one)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    cross = np.sqrt(np.linalg.eigvalsh(root @ two @ root).clip(0)).sum()
+    shift = a.mean(0) - b.mean(0)
+    wanted = float(shift @ shift + np.trace(one + two) - 2 * cross)
+    assert found == pytest.approx(wanted, rel=1e-6)
+    assert found == pytest.approx(published(a, b), rel=1e-6)
 
 
 def test_gaussians_with_a_known_answer() -> None:
     # Diagonal covariances: sum of (mu1 - mu2)^2 + (sigma1 - sigma2)^2.
-    one, two = torch.tensor([1.0, 4.0, 9.0]), torch.tensor([4.0, 4.0, 1.0])
+    corners = torch.cat([torch.eye(3), -torch.eye(3)]).double() * np.sqrt(5 / 2)
+    one = corners * torch.tensor([1.0, 2.0, 3.0])
+    two = corners * torch.tensor([2.0, 2.0, 1.0])
     mean = torch.tensor([1.0, 0.0, 2.0])
-    value = frechet_distance(mean, one.diag(), torch.zeros(3), two.diag())
-    assert value.dtype == torch.float64
-    assert float(value) == pytest.approx(5 + 1 + 0 + 4)
+    assert frechet_distance(gaussian(one + mean), gaussian(two)) == pytest.approx(5 + 1 + 0 + 4)
 
 
-def test_equal_sets_are_at_zero_and_singular_ones_are_fine() -> None:
-    a = torch.randn(6, 20, dtype=torch.float64)
-    assert float(frechet_distance(*moments(a), *moments(a))) == pytest.approx(0, abs=1e-6)
-    b = torch.randn(5, 20, dtype=torch.float64)
-    assert np.isfinite(frechet_between(a, b))
-    assert frechet_between(a, b) > 0
+def test_equal_sets_are_at_zero() -> None:
+    for a in (cloud(50, 0, 20), cloud(6, 0, 20), np.ones((8, 3))):
+        assert frechet_between(a, a) == pytest.approx(0, abs=1e-9)
 
 
 def test_units_of_features_do_not_matter() -> None:
-    a, b = torch.randn(100, 4), torch.randn(80, 4) + 0.3
-    units = torch.tensor([1.0, 1e3, 50.0, 7.0])
-    assert frechet_between(a * units, b * units) == pytest.approx(frechet_between(a, b), rel=1e-5)
+    a, b = cloud(100, 0), cloud(80, 1, shift=0.3)
+    factors = np.array([1.0, 1e3, 50.0, 7.0])
+    assert frechet_between(a * factors, b * factors) == pytest.approx(frechet_between(a, b))
+    assert frechet_between(10 * a, 10 * b, scaled=False) == pytest.approx(
+        100 * frechet_between(a, b, scaled=False)
+    )
     # A shift by one standard deviation in one feature is a distance of 1.
-    shifted = a.double().clone()
-    shifted[:, 1] += standard_scale(moments(a)[1])[1]
-    assert frechet_between(a.double(), shifted) == pytest.approx(1, rel=1e-6)
+    shifted = a.copy()
+    shifted[:, 1] += a[:, 1].std(ddof=1)
+    assert frechet_between(a, shifted) == pytest.approx(1, rel=1e-6)
 
 
 def test_a_constant_feature_does_not_divide_by_zero() -> None:
-    a = torch.randn(50, 3)
+    a = cloud(50, 0, 3)
     a[:, 2] = 4
     assert frechet_between(a, a + 1e-6) < 1e-3
+    assert FRECHET.between(np.ones((9, 3)), np.ones((9, 3)))["frechet"] == 0
+
+
+def test_positions_that_repeat_are_rows_that_repeat() -> None:
+    pool = torch.from_numpy(cloud(30, 0, 50))
+    drawn = np.random.default_rng(0).integers(30, size=30)
+    other = gaussian(torch.from_numpy(cloud(20, 1, 50)))
+    assert len(set(drawn.tolist())) < 30
+    found = frechet_distance(gaussian_of(pool, drawn), other)
+    assert found == pytest.approx(frechet_distance(gaussian(pool[drawn]), other), rel=1e-9)
+
+
+@pytest.mark.parametrize("family", [FRECHET, PLAIN_FRECHET])
+def test_the_pool_gives_what_the_sets_give(family: object) -> None:
+    a, b = 3 * cloud(40, 0) + 7, cloud(30, 1)
+    pooled = family.over(a, b)  # type: ignore[attr-defined]
+    whole = family.between(a, b)["frechet"]  # type: ignore[attr-defined]
+    assert pooled(np.arange(40), np.arange(40, 70))["frechet"] == pytest.approx(whole, rel=1e-12)
+    # Units are those of the whole real set, for every split.
+    part = frechet_between(a[:10], b[:10], scaled=False)
+    if family is FRECHET:
+        spread = a.std(0, ddof=1)
+        part = frechet_between(a[:10] / spread, b[:10] / spread, scaled=False)
+    found = pooled(np.arange(10), np.arange(40, 50))["frechet"]
+    assert found == pytest.approx(part, rel=1e-9)
 
 
 def test_batches_add_up(galaxies: Callable[..., Tensor]) -> None:
@@ -99,75 +126,37 @@ def test_batches_add_up(galaxies: Callable[..., Tensor]) -> None:
     for part in fake.split(11):
         metric.update(part, real=False)
     expected = frechet_between(features(real), features(fake))
-    assert float(metric.compute()) == pytest.approx(expected, rel=1e-6)
+    assert float(metric.compute()["frechet"]) == pytest.approx(expected, rel=1e-6)
     again = FrechetDistance(features)
     again.update(features(real), real=True)
     again.update(features(fake), real=False)
-    assert float(again.compute()) == pytest.approx(expected, rel=1e-6)
-
-
-def test_real_sums_can_be_kept() -> None:
-    kept = FrechetDistance(Linear(), reset_real_features=False)
-    kept.update(torch.randn(20, 4), real=True)
-    kept.update(torch.randn(20, 4), real=False)
-    kept.compute()
-    kept.reset()
-    assert float(kept.real_n) == 20
-    assert float(kept.fake_n) == 0
-    kept.update(torch.randn(20, 4), real=False)
-    assert float(kept.compute()) > 0
-    whole = FrechetDistance(Linear())
-    whole.update(torch.randn(20, 4), real=True)
-    whole.reset()
-    assert float(whole.real_n) == 0
+    assert float(again.compute()["frechet"]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_extractor_stays_out_of_checkpoints() -> None:
-    extractor = Linear()
-    metric = FrechetDistance(extractor)
+    metric = FrechetDistance(Linear())
     holder = nn.ModuleDict({"metric": metric})
     assert not list(holder.parameters())
     assert not holder.state_dict()
-    holder.to(torch.float16)
-    assert metric.real_outer.dtype == torch.float64
     metric.update(torch.randn(5, 3, 4, 4), real=True)
-    assert float(metric.real_n) == 5
-    clone = copy.deepcopy(metric)
-    assert float(clone.real_n) == 5
+    assert sum(len(block) for block in metric.real_rows) == 5
 
 
-def test_too_few_images_are_named() -> None:
+def test_too_few_images_and_broken_numbers_are_sentences() -> None:
     metric = FrechetDistance(Linear())
     metric.update(torch.randn(5, 4), real=True)
-    with pytest.raises(ValueError, match="two fake images"):
+    metric.update(torch.randn(1, 4), real=False)
+    with pytest.raises(ValueError, match="two images of each set, got 1"):
         metric.compute()
+    broken = cloud(8, 0)
+    broken[3, 1] = np.nan
+    score = scores(FRECHET, cloud(9, 1), broken)["frechet"]
+    assert score["value"] is None
+    assert score["reason"] == "the features of some images are not finite"
 
 
-def _rank(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
-    )
-    blocks = torch.load(f"{folder}/blocks.pt")
-    frechet = FrechetDistance(Linear())
-    colour = ColourMagnitude(ImageSpec(8, ("g", "r")))
-    # The second process has no image at all.
-    if rank == 0:
-        for name, real in (("real", True), ("fake", False)):
-            frechet.update(blocks[name], real=real)
-            colour.update(blocks[name][:, :2], real=real)
-    values = torch.stack([frechet.compute(), colour.compute()["ratio"].double()])
-    torch.save(values, f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="gloo over a file needs POSIX paths")
-@pytest.mark.filterwarnings("ignore")
-def test_a_process_without_an_image(tmp_path: Path) -> None:
-    blocks = {"real": torch.randn(40, 4), "fake": torch.randn(30, 4) + 0.2}
-    torch.save(blocks, tmp_path / "blocks.pt")
-    mp.spawn(_rank, (str(tmp_path),), nprocs=2)
-    one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    assert torch.equal(one, two)
-    assert float(one[0]) == pytest.approx(frechet_between(blocks["real"], blocks["fake"]), rel=1e-6)
-    assert torch.isfinite(one[1])
+def test_two_generated_and_four_real_images_have_a_score() -> None:
+    score = scores(FRECHET, cloud(4, 0, 40), cloud(2, 1, 40))["frechet"]
+    assert score["n"] == 2
+    assert score["value"] is not None
+    assert np.isfinite(score["value"])

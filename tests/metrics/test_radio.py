@@ -17,14 +17,16 @@ from galgen.bands import ImageSpec
 from galgen.metrics.radio import (
     BINS,
     EDGES,
+    RADIO,
+    RadioDistance,
     RadioHistograms,
     histograms,
     image_counts,
-    radio_scores,
     rmae,
     rmae_of,
     why_not,
 )
+from galgen.metrics.scorecard import scores
 
 
 def blobs(n: int, seed: int = 0, side: int = 32, flux: float = 200.0) -> Tensor:
@@ -175,23 +177,37 @@ def test_a_class_without_images_is_in_no_mean() -> None:
 
 def test_scores_follow_the_score_card() -> None:
     real, other = image_counts(blobs(80, 1)).numpy(), image_counts(blobs(60, 2, flux=60.0)).numpy()
-    same = radio_scores(real, image_counts(blobs(60, 3)).numpy())
-    worse = radio_scores(real, other)
+    same = scores(RADIO, real, image_counts(blobs(60, 3)).numpy())
+    worse = scores(RADIO, real, other)
     assert set(same) == {"rmae", "rmae_intensities", "rmae_activated", "rmae_sumI"}
     for found in (same["rmae"], worse["rmae"]):
         assert found["n"] == 40
         assert found["floor"] == same["rmae"]["floor"]
     assert worse["rmae"]["value"] > same["rmae"]["value"]  # type: ignore[operator]
     assert abs(same["rmae"]["z"]) < 3 < worse["rmae"]["z"]  # type: ignore[arg-type, operator]
-    assert worse["rmae"] == radio_scores(real, other)["rmae"]
-    assert radio_scores(real, other, seed=1)["rmae"] != worse["rmae"]
+    assert worse["rmae"] == scores(RADIO, real, other)["rmae"]
+    assert scores(RADIO, real, other, seed=1)["rmae"] != worse["rmae"]
     parts = [worse[f"rmae_{name}"]["value"] for name in EDGES]
     assert worse["rmae"]["value"] == pytest.approx(np.mean(parts))  # type: ignore[arg-type]
 
 
+def test_metric_with_a_floor_equals_the_histograms() -> None:
+    real, fake = blobs(40, 1), blobs(30, 2, flux=120.0)
+    metric, light = RadioDistance(), RadioHistograms()
+    for images, is_real in ((real, True), (fake, False)):
+        for part in images.split(9):
+            metric.update(part, real=is_real)
+            light.update(part, real=is_real)
+    found = metric.compute()
+    assert float(found["rmae"]) == pytest.approx(float(light.compute()["rmae"]), rel=1e-6)
+    score = metric.score()["rmae"]
+    assert score["n"] == 20
+    assert score["z"] is not None
+
+
 def test_scores_beyond_the_edges_have_a_reason() -> None:
     counts = image_counts(torch.full((8, 1, 64, 64), 200.0)).numpy()
-    found = radio_scores(counts, counts)["rmae"]
+    found = scores(RADIO, counts, counts)["rmae"]
     assert found["value"] is None
     assert "beyond the edges" in found["reason"]
 
@@ -238,9 +254,9 @@ def test_radio_galaxies_of_one_class_are_near_their_own_floor(
             images = torch.from_numpy(cutouts.read(rows.tolist()))
             assert torch.equal(images, images.round())
             counts[number, name] = image_counts(images).numpy()
-    one = radio_scores(counts[0, "FRII"], counts[1, "FRII"])["rmae"]
+    one = scores(RADIO, counts[0, "FRII"], counts[1, "FRII"])["rmae"]
     assert one["z"] is not None
     assert abs(one["z"]) < 4
-    other = radio_scores(counts[0, "FRII"], counts[1, "Compact"])["rmae"]
+    other = scores(RADIO, counts[0, "FRII"], counts[1, "Compact"])["rmae"]
     assert other["z"] is not None
     assert other["z"] > 10
