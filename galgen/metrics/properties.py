@@ -162,7 +162,8 @@ class _Pool:
         self.absent = {
             name
             for k, name in enumerate(plan.columns)
-            if name in _TYPES and n * min(_measured(x[:, k]) / len(x) for x in (one, two)) < _TYPE
+            if name in _TYPES
+            and min(n * _measured(x[:, k]) / max(1, len(x)) for x in (one, two)) < _TYPE
         }
         missing: dict[str, str] = {}
         for k, name in enumerate(plan.columns):
