@@ -25,10 +25,10 @@ from torch.nn import functional as F
 
 from galgen.bands import ImageSpec
 from galgen.data.sets import open_set
+from galgen.measure.composite import display_stretch
 from galgen.metrics.comparison import Comparison, judge, set_up
 from galgen.metrics.images import Images
 from galgen.metrics.wanted import parse_metrics
-from galgen.report.pictures import display_stretch
 
 #: Galaxies a side, at most.
 HALF = 2500

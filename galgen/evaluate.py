@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from galgen.bands import ImageSpec
     from galgen.checkpoint import TrainedModel
     from galgen.data.sets import CutoutSet
+    from galgen.measure.photometry import Method
     from galgen.metrics.comparison import Comparison, Judgement
     from galgen.metrics.matching import Match
 
@@ -64,7 +65,7 @@ def evaluate(
     bands: Sequence[str] | None = None,
     out: str | Path | None = None,
     classifier: bool = True,
-    photometry: str = "kron",
+    photometry: Method = "kron",
     inception: str | Path | None = None,
     progress: Progress | None = None,
     **reading: Any,
@@ -132,7 +133,7 @@ def evaluate(
     sides = [_Side.open(source, model, real, asked, seed)]
     if against is not None:
         sides.append(_Side.open(against, _model(against), real or _own(model), asked, seed))
-        n = min(n, *(side.most for side in sides))
+        n = min(n, *(side.most for side in sides if side.most is not None))
     spec = sides[0].spec
     cutouts = real_set(model, real, {"size": spec.size, **asked}, seed)
     matched = [match(side.spec, cutouts.spec) for side in sides]
@@ -208,9 +209,9 @@ class _Side:
         return cls(str(source), generated.name, generated.spec, None, generated)
 
     @property
-    def most(self) -> float:
-        """As many galaxies as there can be."""
-        return float("inf") if self.generated is None else len(self.generated)
+    def most(self) -> int | None:
+        """As many galaxies as there are; None for a generator."""
+        return None if self.generated is None else len(self.generated)
 
     @property
     def told(self) -> list[str]:

@@ -203,7 +203,8 @@ def compare(
         return Images(own.n, lambda k: matched.real(own.read(k)), own.names)
 
     if model is None:
-        stretch = display_stretch(real(rows[:_SAMPLE]).read(range(len(rows[:_SAMPLE]))), matched.spec)
+        sample = rows[:_SAMPLE]
+        stretch = display_stretch(real(sample).read(range(len(sample))), matched.spec)
     else:
         stretch = select_bands(model.stretch, model.spec.bands, matched.spec.bands)
     asked = _asked(made, cutouts, matched, model, rows, chosen, seed)

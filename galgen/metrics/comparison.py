@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from galgen.bands import ImageSpec
-from galgen.measure.photometry import COSMOLOGY
-from galgen.metrics import colour_magnitude, properties, radio
-from galgen.metrics.colour_magnitude import Box, fit_box, points_of
+from galgen.measure.photometry import COSMOLOGY, Method
+from galgen.metrics import colour_magnitude, radio
+from galgen.metrics.colour_magnitude import COLOUR_MAGNITUDE, DETECTED, Box, fit_box, points_of
 from galgen.metrics.conditional import (
     Asked,
     Following,
@@ -26,21 +25,25 @@ from galgen.metrics.conditional import (
 )
 from galgen.metrics.coverage import coverage_family
 from galgen.metrics.diversity import DIVERSITY
-from galgen.metrics.extrapolation import extrapolation_family
 from galgen.metrics.extractors import ExtractorOptions, make_extractor
+from galgen.metrics.extrapolation import extrapolation_family
 from galgen.metrics.features import FeatureExtractor
 from galgen.metrics.frechet import frechet_family
 from galgen.metrics.images import Images
-from galgen.metrics.nearest import Nearest
 from galgen.metrics.kernel import kernel_family
+from galgen.metrics.nearest import Nearest
+from galgen.metrics.properties import property_scores
+from galgen.metrics.property_rows import property_names, property_rows
+from galgen.metrics.radio import RADIO
 from galgen.metrics.repeats import REPEATS
 from galgen.metrics.scorecard import Family, Score, null, scores
+from galgen.metrics.spectrum import spectrum_rows
 from galgen.metrics.survey import Instruments, Survey, survey
 from galgen.metrics.wanted import Wanted, parse_metrics
 from galgen.stretch import Stretch
 
 if TYPE_CHECKING:
-    from galgen.measure.photometry import Columns
+    pass
 
 #: Called with what is being done, how many are done and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -92,8 +95,8 @@ class Entry:
 
     Attributes
     ----------
-    family
-        What is computed.
+    take
+        ``take(real, fake, seed=...)`` of rows (N, F) and (M, F) gives name to score.
     real, fake
         (N, F) and (M, F).
     suffix
@@ -102,15 +105,22 @@ class Entry:
         The real rows are those of the held-out galaxies.
     """
 
-    family: Family
+    take: Callable[..., dict[str, Score]]
     real: NDArray[Any]
     fake: NDArray[Any]
     suffix: str = ""
     of_held: bool = False
 
+    @classmethod
+    def of(
+        cls, family: Family, real: NDArray[Any], fake: NDArray[Any], suffix: str = ""
+    ) -> Entry:
+        """Those of a family."""
+        return cls(partial(scores, family), real, fake, suffix)
+
     def scores(self, seed: int, real: _Rows = _ALL, fake: _Rows = _ALL) -> dict[str, Score]:
         """Name to score."""
-        found = scores(self.family, self.real[real], self.fake[fake], seed=seed)
+        found = self.take(self.real[real], self.fake[fake], seed=seed)
         return {f"{name}{self.suffix}": score for name, score in found.items()}
 
 
@@ -190,7 +200,7 @@ def set_up(
     wanted: Wanted | None = None,
     *,
     extractors: Mapping[str, FeatureExtractor] | None = None,
-    photometry: str = "kron",
+    photometry: Method = "kron",
     inception: str | None = None,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
@@ -295,10 +305,7 @@ def judge(
     fake = survey(sets.fake, bench.instruments, sets.fake_redshift, counting)
     judged = Judgement(fake, bench.real)
     entries = [*_feature_entries(judged), *_photometry(sets, bench, judged)]
-    entries += _properties(bench, judged)
-    entries += _histograms(bench, judged)
-    if "copies" in bench.wanted:
-        entries += _copies(sets, bench, judged, tell)
+    entries += [*_properties(sets, bench, judged), *_histograms(sets, bench, judged)]
     for done, entry in enumerate(entries):
         tell("scores", done, len(entries))
         judged.scores |= entry.scores(seed)
@@ -321,8 +328,8 @@ def _feature_entries(judged: Judgement) -> list[Entry]:
             make(scaled)
             for make in (frechet_family, extrapolation_family, kernel_family, coverage_family)
         ]
-        for family in (*families, DIVERSITY, REPEATS):
-            entries.append(Entry(family, real, fake, suffix))
+        families += [DIVERSITY, REPEATS]
+        entries += [Entry.of(family, real, fake, suffix) for family in families]
     return entries
 
 
@@ -334,7 +341,7 @@ def _photometry(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry
         "detected": {"generated": float(found[1].mean()), "real": float(found[0].mean())}
     }
     judged.details["colour_magnitude"] = details
-    entries = [Entry(DETECTED, found[0][:, None], found[1][:, None])]
+    entries = [Entry.of(DETECTED, found[0][:, None], found[1][:, None])]
     reason = colour_magnitude.why_not(sets.spec)
     if reason is not None:
         judged.scores["colour_magnitude"] = null(reason)
@@ -345,7 +352,29 @@ def _photometry(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry
     )
     details["magnitude"] = "absolute" if judged.absolute else "apparent"
     details["cosmology"] = COSMOLOGY if judged.absolute else None
-    return [*entries, Entry(COLOUR_MAGNITUDE, judged.real_points, judged.fake_points)]
+    return [*entries, Entry.of(COLOUR_MAGNITUDE, judged.real_points, judged.fake_points)]
+
+
+def _properties(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry]:
+    """Distances of what was measured on the galaxies, property by property."""
+    if "photometry" not in bench.wanted:
+        return []
+    names = property_names(
+        sets.spec, judged.real.shapes is not None, judged.real.spectra is not None
+    )
+    rows = []
+    for found in (judged.real, judged.fake):
+        shapes = found.shapes and {k: torch.from_numpy(v) for k, v in found.shapes.items()}
+        rings = None if found.spectra is None else torch.from_numpy(found.spectra)
+        rows.append(property_rows(found.columns, sets.spec, shapes, rings))
+    return [Entry(partial(property_scores, names=names), rows[0], rows[1])]
+
+
+def _histograms(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry]:
+    """Histograms of radio images."""
+    if "radio" not in bench.wanted or judged.real.counts is None or judged.fake.counts is None:
+        return []
+    return [Entry.of(RADIO, judged.real.counts, judged.fake.counts)]
 
 
 def _box(judged: Judgement) -> None:

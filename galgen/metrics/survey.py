@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from galgen.bands import ImageSpec
-from galgen.measure.photometry import measure
+from galgen.measure.photometry import Method, measure
 from galgen.metrics.features import FeatureExtractor
 from galgen.metrics.images import BLOCK, Images
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from galgen.measure.photometry import Columns
 
-#: Shapes that the batched torch measurement gives.
-SHAPES = ("gini", "m20", "concentration", "asymmetry", "smoothness", "r_petro", "orientation",
-          "bulge")  # fmt: skip
 
 
 class Measure(Protocol):
@@ -57,7 +54,7 @@ class Instruments:
     """
 
     spec: ImageSpec
-    photometry: str = "kron"
+    photometry: Method = "kron"
     extractors: Mapping[str, FeatureExtractor] = field(default_factory=dict)
     shapes: Measure | None = None
     spectrum: Callable[[Tensor], Tensor] | None = None
@@ -72,9 +69,11 @@ class Survey:
     Attributes
     ----------
     columns
-        Photometry and shapes, (N,) each.
+        Photometry and morphology, (N,) each; what both have is photometry's.
     features
         Extractor to (N, F).
+    shapes
+        Morphology alone, (N,) each, or None.
     spectra
         (N, rings), or None.
     counts
@@ -83,6 +82,7 @@ class Survey:
 
     columns: Columns
     features: dict[str, NDArray[Any]]
+    shapes: Columns | None = None
     spectra: NDArray[Any] | None = None
     counts: NDArray[Any] | None = None
 
@@ -108,6 +108,7 @@ def survey(
     """
     spec = instruments.spec
     columns: list[dict[str, NDArray[Any]]] = []
+    shapes: list[dict[str, NDArray[Any]]] = []
     features: dict[str, list[NDArray[Any]]] = {name: [] for name in instruments.extractors}
     spectra: list[NDArray[Any]] = []
     counts: list[NDArray[Any]] = []
@@ -115,13 +116,12 @@ def survey(
     for flux in images.blocks(BLOCK):
         z = None if redshift is None else redshift[start : start + len(flux)]
         start += len(flux)
-        found = dict(measure(flux, spec, method=instruments.photometry, redshift=z))  # type: ignore[arg-type]
+        columns.append(measure(flux, spec, method=instruments.photometry, redshift=z))
         there = flux.to(instruments.device)
-        if instruments.shapes is not None:
-            shapes = instruments.shapes(there, spec)
-            found |= {name: _array(shapes[name]) for name in SHAPES}
-        columns.append(found)
         with torch.no_grad():
+            if instruments.shapes is not None:
+                found = instruments.shapes(there, spec)
+                shapes.append({name: _array(column) for name, column in found.items()})
             for name, extractor in instruments.extractors.items():
                 features[name].append(_array(extractor(there)))
             if instruments.spectrum is not None:
@@ -130,12 +130,18 @@ def survey(
                 counts.append(_array(instruments.counts(flux)))
         if progress is not None:
             progress(len(flux))
+    shape = _joined(shapes) if shapes else None
     return Survey(
-        {name: np.concatenate([part[name] for part in columns]) for name in columns[0]},
+        {**(shape or {}), **_joined(columns)},
         {name: np.concatenate(parts) for name, parts in features.items()},
+        shape,
         np.concatenate(spectra) if spectra else None,
         np.concatenate(counts) if counts else None,
     )
+
+
+def _joined(parts: list[dict[str, NDArray[Any]]]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _array(values: Any) -> NDArray[Any]:
