@@ -1,39 +1,173 @@
-"""Nearest training images of generated ones, whatever way up they lie.
+"""Nearest training images of generated ones: in rows of any space, and as pictures of pairs.
 
-A generator that copies is not found by the smallest distance alone (a copy with noise is
-never at 0), so the same distances of galaxies that were held out of training are the
-comparison: generated images must not lie nearer to the training set than those.
+What a distance between rows means is up to the space, see `galgen.metrics.spaces`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.metrics.frames import turned
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 ORIENTATIONS = 8
-_BLOCK = 1024
+_QUERIES = 512
+_REFERENCES = 1024
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """The nearest reference of each query.
+class Neighbours:
+    """The k nearest references of each query, the nearest first.
 
     Attributes
     ----------
     index
-        (N,) int64 position in the references.
+        (N, k) int64 position in the references.
     distance
-        (N,) float64 mean squared difference per pixel and band.
-    orientation
-        (N,) int64; ``orient(reference, orientation)`` lies as the query does.
+        (N, k) float64.
     """
 
     index: Tensor
     distance: Tensor
-    orientation: Tensor
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest training image of each image of a set, in one space.
+
+    Attributes
+    ----------
+    index
+        (N,) int64 position in the training images; -1 for an image without light.
+    distance
+        (N,) float64 distance of it over that of a farther neighbour; NaN without light.
+    """
+
+    index: NDArray[np.int64]
+    distance: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, found: Neighbours, active: NDArray[np.bool_]) -> Nearest:
+        """From the neighbours of the images with light: nearest over farthest of the k."""
+        index = np.full(len(active), -1, dtype=np.int64)
+        distance = np.full(len(active), np.nan)
+        near, far = (found.distance[:, k].numpy() for k in (0, -1))
+        index[active] = found.index[:, 0].numpy()
+        # All of the k training images equal, and a copy of them: 0 / 0.
+        distance[active] = np.where(far > 0, near / np.where(far > 0, far, 1), 0.0)
+        return cls(index, distance)
+
+    @property
+    def left_out(self) -> int:
+        """Images without light, which match each other perfectly and say nothing."""
+        return int((self.index < 0).sum())
+
+    @property
+    def rows(self) -> NDArray[np.float64]:
+        """(N, 1) distances of the images with light."""
+        return self.distance[self.index >= 0, None]
+
+
+class Search:
+    """Nearest references of rows, the references coming in blocks.
+
+    Parameters
+    ----------
+    queries
+        (N, D), or (N, V, D) of V variants of each, of which the nearest counts.
+    k
+        Neighbours wanted.
+
+    Notes
+    -----
+    Distances of whole blocks come from ``|q|^2 + |r|^2 - 2 q.r`` as one matrix product, and
+    those of the winners are taken again from the rows, because the sum cancels to nothing for
+    copies. Memory is the queries and one block.
+    """
+
+    def __init__(self, queries: Tensor, k: int = 1) -> None:
+        rows = queries.detach().float()
+        self._queries = rows if rows.ndim == 3 else rows[:, None]
+        self._k, self.seen = k, 0
+        # Distances from a common point cancel less.
+        flat = self._queries.flatten(0, 1)
+        self._centre = flat.mean(0) if len(flat) else torch.zeros(flat.shape[1])
+        self._index = torch.zeros(len(rows), 0, dtype=torch.int64)
+        self._distance = torch.zeros(len(rows), 0, dtype=torch.float64)
+
+    def add(self, references: Tensor, active: Tensor | None = None) -> None:
+        """Compare with the next references (M, D); those that are not `active` count as places.
+
+        Raises
+        ------
+        ValueError
+            For rows of another length.
+        """
+        if references.ndim != 2 or references.shape[1] != self._queries.shape[2]:
+            raise ValueError(
+                f"references {tuple(references.shape)} for rows of {self._queries.shape[2]}"
+            )
+        places = torch.arange(len(references)) if active is None else active.cpu().nonzero()[:, 0]
+        rows = references.detach()[places.to(references.device)].to(self._queries)
+        for block, place in zip(rows.split(_REFERENCES), places.split(_REFERENCES), strict=True):
+            if len(block):
+                self._compare(block, place + self.seen)
+        self.seen += len(references)
+
+    def _compare(self, block: Tensor, place: Tensor) -> None:
+        parts = [self._nearest(part, block) for part in self._queries.split(_QUERIES)]
+        row, distance = (torch.cat(part) for part in zip(*parts, strict=True))
+        distance = torch.cat([self._distance, distance], 1)
+        index = torch.cat([self._index, place[row]], 1)
+        self._distance, order = distance.sort(stable=True, dim=1)
+        self._index = index.gather(1, order)[:, : self._k]
+        self._distance = self._distance[:, : self._k]
+
+    def _nearest(self, queries: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions in the block and distances of the nearest, each (n, k) at most."""
+        n, variants, width = queries.shape
+        q, r = queries.reshape(n * variants, width) - self._centre, block - self._centre
+        squares = q.square().sum(1, keepdim=True) + r.square().sum(1) - 2 * q @ r.T
+        lowest, variant = squares.view(n, variants, len(r)).min(1)
+        row = lowest.topk(min(self._k, len(r)), dim=1, largest=False).indices
+        chosen = queries[torch.arange(n)[:, None], variant.gather(1, row)]
+        exact = (chosen - block[row]).double().square().sum(2).sqrt()
+        return row.cpu(), exact.cpu()
+
+    def found(self) -> Neighbours:
+        """The nearest so far; fewer than k where there were fewer references.
+
+        Raises
+        ------
+        ValueError
+            Without a reference.
+        """
+        if self._index.shape[1] == 0:
+            raise ValueError("there is no training image with light to compare with")
+        return Neighbours(self._index, self._distance)
+
+
+def nearest_rows(queries: Tensor, references: Tensor | Iterable[Tensor], k: int = 1) -> Neighbours:
+    """Nearest references (M, D), or blocks of them, of queries (N, D) or (N, V, D).
+
+    Raises
+    ------
+    ValueError
+        Without a reference, or for rows of another length.
+    """
+    search = Search(queries, k)
+    for block in [references] if isinstance(references, Tensor) else references:
+        search.add(block)
+    return search.found()
 
 
 def orient(images: Tensor, orientation: int) -> Tensor:
@@ -41,104 +175,48 @@ def orient(images: Tensor, orientation: int) -> Tensor:
 
     ``orientation % 4`` quarter turns counter-clockwise, then a flip left to right from 4 on.
     """
-    turned = torch.rot90(images, orientation % 4, (-2, -1))
-    return turned.flip(-1) if orientation >= 4 else turned
+    upright = torch.rot90(images, orientation % 4, (-2, -1))
+    return upright.flip(-1) if orientation >= 4 else upright
 
 
-def central_crop(images: Tensor, size: int | None) -> Tensor:
-    """The central `size` pixels of (..., H, W); None or a larger size leaves them whole."""
-    if size is None or size >= images.shape[-1]:
-        return images
-    start = (images.shape[-1] - size) // 2
-    return images[..., start : start + size, start : start + size]
-
-
-def nearest(
-    queries: Tensor,
-    references: Tensor | Iterable[Tensor],
-    *,
-    crop: int | None = None,
-    orientations: bool = True,
-) -> Nearest:
-    """Nearest reference of each query by mean squared difference in network space.
+def turn_to_match(image: Tensor, other: Tensor) -> Tensor:
+    """A training image turned, mirrored and shifted as it fits another best, for pictures of pairs.
 
     Parameters
     ----------
-    queries
-        (N, C, H, W) in network space, where sky and cores weigh alike.
-    references
-        (M, C, H, W), or an iterable of such blocks for sets larger than memory.
-    crop
-        Compare this central square only.
-    orientations
-        Over the 8 quarter turns and flips of each reference; False for one.
-
-    Raises
-    ------
-    ValueError
-        Without a reference, or for images of another shape.
+    image, other
+        (C, H, W) flux of the same shape.
 
     Notes
     -----
-    Distances of whole blocks come from ``|q|^2 + |r|^2 - 2 q.r`` as one matrix product per
-    orientation, and that of each winner is then taken again from the pixels, because the
-    sum cancels to nothing for copies. Memory is the queries plus one block of references.
+    Every 10 degrees in both mirror images, then by degrees around the best; the shift, at most
+    an eighth of the side, is where the correlation of the asinh of both is highest.
     """
-    q = central_crop(queries.detach().float(), crop)
-    shift = q.mean(0)  # distances from a common point cancel less
-    # Orientation mixes positions, so the point must be the same for all of them.
-    shift = torch.stack([orient(shift, o) for o in range(ORIENTATIONS)]).mean(0)
-    flat = (q - shift).flatten(1)
-    lengths = flat.square().sum(1, keepdim=True)
-    n = len(q)
-    best = torch.full((n,), torch.inf, dtype=torch.float64)
-    index = torch.zeros(n, dtype=torch.int64)
-    orientation = torch.zeros(n, dtype=torch.int64)
-    start = 0
-    for whole in _blocks(references):
-        block = central_crop(whole.detach().to(q), crop)
-        if block.shape[1:] != q.shape[1:]:
-            raise ValueError(f"references {tuple(block.shape)} for queries {tuple(q.shape)}")
-        rows, turns = _candidates(flat, lengths, block - shift, orientations)
-        exact = _exact(q, block, rows, turns)
-        closer = exact < best
-        best = torch.where(closer, exact, best)
-        index = torch.where(closer, rows + start, index)
-        orientation = torch.where(closer, turns, orientation)
-        start += len(block)
-    if start == 0:
-        raise ValueError("no reference images to compare with")
-    return Nearest(index, best, orientation)
+    pair = torch.nan_to_num(torch.stack([image, other]).detach().float())
+    level = pair.flatten(2).median(2).values.mean(0)[:, None, None]
+    spread = (pair - level).abs().flatten(2).mean(2).mean(0)[:, None, None]
+    x, y = torch.asinh((pair - level) / spread.clamp_min(1e-12))
+    coarse = torch.arange(0.0, 360.0, 10.0)
+    best = min(_fit(x, y, coarse, flip) for flip in (False, True))
+    _, degrees, shift, flip = min(
+        best,
+        _fit(x, y, best[1] + torch.tensor([-8.0, -6, -4, -3, -2, -1, 1, 2, 3, 4, 6, 8]), best[3]),
+    )
+    angle = torch.tensor([math.radians(degrees)])
+    return turned(pair[:1], angle, torch.tensor([shift]), flip)[0].to(image)
 
 
-def _blocks(references: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
-    for block in [references] if isinstance(references, Tensor) else references:
-        yield from block.split(_BLOCK) if len(block) else ()
-
-
-def _candidates(
-    flat: Tensor, lengths: Tensor, block: Tensor, orientations: bool
-) -> tuple[Tensor, Tensor]:
-    """Row in the block and orientation of the nearest reference of each query."""
-    sizes = block.flatten(1).square().sum(1)
-    lowest = torch.full((len(flat),), torch.inf)
-    rows = torch.zeros(len(flat), dtype=torch.int64)
-    turns = torch.zeros(len(flat), dtype=torch.int64)
-    for turn in range(ORIENTATIONS if orientations else 1):
-        product = flat @ orient(block, turn).flatten(1).T
-        value, row = (lengths + sizes - 2 * product).cpu().min(1)
-        closer = value < lowest
-        lowest = torch.where(closer, value, lowest)
-        rows = torch.where(closer, row, rows)
-        turns = torch.where(closer, torch.full_like(turns, turn), turns)
-    return rows, turns
-
-
-def _exact(q: Tensor, block: Tensor, rows: Tensor, turns: Tensor) -> Tensor:
-    """Mean squared difference (N,) of each query and its reference, from the pixels."""
-    out = torch.empty(len(q), dtype=torch.float64)
-    for turn in sorted(set(turns.tolist())):
-        chosen = (turns == turn).nonzero()[:, 0]
-        difference = q[chosen] - orient(block[rows[chosen]], turn)
-        out[chosen] = difference.cpu().double().square().flatten(1).mean(1)
-    return out
+def _fit(
+    x: Tensor, y: Tensor, degrees: Tensor, flip: bool
+) -> tuple[float, float, tuple[int, int], bool]:
+    """Mean squared difference, degrees, shift and flip of the best of some turns."""
+    n, size = len(degrees), x.shape[-1]
+    every = turned(x.expand(n, *x.shape), torch.deg2rad(degrees), torch.zeros(n, 2), flip)
+    spectrum = torch.fft.rfft2(y) * torch.fft.rfft2(every).conj()
+    product = torch.fft.irfft2(spectrum, s=x.shape[-2:]).sum(1)
+    squares = every.square().sum((1, 2, 3))[:, None, None] + y.square().sum()
+    steps = torch.arange(-(size // 8), size // 8 + 1)
+    difference = (squares - 2 * product)[:, steps][:, :, steps] / x.numel()
+    turn, row, column = (int(k) for k in torch.unravel_index(difference.argmin(), difference.shape))
+    shift = int(steps[column]), int(steps[row])
+    return float(difference[turn, row, column]), float(degrees[turn]), shift, flip
