@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,13 +11,23 @@ import torch
 from torch import Tensor
 
 from galgen.bands import ImageSpec
-from galgen.measure.photometry import absolute_magnitude, magnitude, measure
+from galgen.data.sersic import simulate
+from galgen.data.sersic import spec as sersic_spec
+from galgen.errors import ConfigError
+from galgen.measure.photometry import (
+    COSMOLOGY,
+    Method,
+    absolute_magnitude,
+    magnitude,
+    measure,
+)
+from galgen.metrics.magnitudes import catalogue_magnitudes
 
-Method = Literal["kron", "aperture"]
+METHODS = ["kron", "dilated", "aperture"]
 GRI = ImageSpec(32, ("g", "r", "i"), "nanomaggy", (22.5, 22.5, 22.5))
 
 
-@pytest.mark.parametrize("method", ["kron", "aperture"])
+@pytest.mark.parametrize("method", METHODS)
 def test_known_fluxes_come_back(galaxies: Callable[..., Tensor], method: Method) -> None:
     columns = measure(galaxies(20, scatter=0.0), GRI, method=method)
     assert columns["detected"].all()
@@ -84,7 +93,7 @@ def test_a_neighbour_far_brighter_is_not_the_galaxy(galaxies: Callable[..., Tens
     assert np.abs(columns["mag_r"] - alone["mag_r"]).max() < 0.1
 
 
-@pytest.mark.parametrize("method", ["kron", "aperture"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("display", [False, True])
 def test_images_that_hold_nothing(method: Method, display: bool) -> None:
     rng = np.random.default_rng(1)
@@ -111,7 +120,7 @@ def test_pure_noise_is_rarely_a_galaxy() -> None:
         assert measure(noise, spec, method="aperture")["detected"].mean() < 0.05
 
 
-@pytest.mark.parametrize("method", ["kron", "aperture"])
+@pytest.mark.parametrize("method", METHODS)
 def test_odd_but_real_images(galaxies: Callable[..., Tensor], method: Method) -> None:
     images = galaxies(5, scatter=0.0)
     clean = measure(images, GRI, method=method)
@@ -160,13 +169,30 @@ def test_magnitudes() -> None:
     assert magnitude(10.0, None) == pytest.approx(-2.5)
 
 
-def test_absolute_magnitude_has_the_distance_modulus_once() -> None:
+def test_absolute_magnitude_is_that_of_astropy() -> None:
+    from astropy.cosmology import WMAP9, Planck18
+
+    assert COSMOLOGY == "Planck18"
+    z = np.array([0.001, 0.05, 0.7, 3.0])
+    for name, cosmology in (("Planck18", Planck18), ("WMAP9", WMAP9)):
+        found = absolute_magnitude(np.full(4, 20.0), z, name)
+        np.testing.assert_allclose(found, 20 - cosmology.distmod(z).value, rtol=1e-12)
+    np.testing.assert_array_equal(absolute_magnitude(20.0, z), 20 - Planck18.distmod(z).value)
+    assert np.isnan(absolute_magnitude([20.0, 20.0, 20.0], [0.0, np.nan, -1.0])).all()
+    with pytest.raises(ConfigError, match="no cosmology 'Planck81': take one of"):
+        absolute_magnitude(20.0, 0.1, "Planck81")
+
+
+def test_absolute_magnitude_has_the_ten_parsecs_once() -> None:
+    # At z << 1 the distance is c z / H0: m - M = 5 log10(d / 10 pc).
     from astropy.cosmology import Planck18
 
-    # At z << 1 the distance is c z / H0: m - M = 5 log10(d / 10 pc).
     d = 299792.458 * 0.001 / Planck18.H0.value * 1e6
-    assert absolute_magnitude(20.0, 0.001) == pytest.approx(20 - 5 * np.log10(d / 10), abs=0.01)
-    assert np.isnan(absolute_magnitude([20.0, 20.0], [0.0, np.nan])).all()
+    found = float(absolute_magnitude(20.0, 0.001))
+    assert found == pytest.approx(20 - 5 * np.log10(d / 10), abs=0.01)
+    # SCIENCE 1.T: the thesis takes away the modulus and adds 5 mag again.
+    thesis = 20 - float(Planck18.distmod(0.001).value) + 5
+    assert found == pytest.approx(thesis - 5.0, abs=1e-9)
 
 
 def test_absolute_magnitude_is_a_column(galaxies: Callable[..., Tensor]) -> None:
@@ -175,9 +201,99 @@ def test_absolute_magnitude_is_a_column(galaxies: Callable[..., Tensor]) -> None
     np.testing.assert_allclose(modulus, [38.4, 40.0], atol=0.15)
 
 
-def test_wrong_shapes_are_refused() -> None:
+def test_the_cosmology_of_a_column_can_be_chosen(galaxies: Callable[..., Tensor]) -> None:
+    images = galaxies(2)
+    here, there = (
+        measure(images, GRI, redshift=[0.1, 0.2], cosmology=name) for name in (COSMOLOGY, "WMAP5")
+    )
+    moved = there["absolute_magnitude"] - here["absolute_magnitude"]
+    assert (np.abs(moved) > 0.01).all()
+    assert (np.abs(moved) < 0.2).all()
+
+
+def test_wrong_shapes_and_methods_are_refused() -> None:
     with pytest.raises(ValueError, match="expected"):
         measure(torch.zeros(2, 2, 32, 32), GRI)
+    with pytest.raises(ValueError, match="kron, dilated or aperture, not 'petrosian'"):
+        measure(torch.zeros(2, 3, 32, 32), GRI, method="petrosian")  # type: ignore[arg-type]
+
+
+def test_a_segment_grows_until_its_flux_does_not() -> None:
+    from scipy.ndimage import binary_dilation
+
+    from galgen.measure.apertures import dilated
+
+    rows, columns = np.indices((33, 33)) - 16
+    radius = np.hypot(rows, columns)
+    labels = (radius < 3).astype(np.int32)
+    labels[12:20, 22:25] = 2
+    # Each ring of pixels adds 20 % of the flux so far, four times, then nothing.
+    reference, segment = labels.astype(float) * (labels == 1), labels == 1
+    steps = [segment]
+    for k in range(6):
+        grown = binary_dilation(steps[-1], np.ones((3, 3))) & (labels != 2)
+        ring = grown & ~steps[-1]
+        reference[ring] = 0.2 * reference[steps[-1]].sum() / ring.sum() if k < 4 else 0.0
+        steps.append(grown)
+    reference[labels == 2] = 50.0
+    bands = np.stack([reference, np.ones_like(reference)])
+    x, y, size, half, ellipticity, flux, pixels = dilated(bands, reference, labels, 1)
+    # Four that grow and the one that shows that it is enough; the neighbour's pixels never count.
+    assert pixels == steps[5].sum()
+    assert flux == pytest.approx(reference[steps[5]].sum())
+    assert (labels == 2)[steps[5]].sum() == 0
+    assert size == pytest.approx(np.sqrt(pixels / np.pi))
+    assert (x, y) == pytest.approx((16, 16))
+    assert ellipticity == pytest.approx(0, abs=1e-9)
+    inside = reference[steps[5] & (radius < half)].sum()
+    assert inside == pytest.approx(flux / 2, rel=0.2)
+    # Light without end stops after six.
+    steep = 1.2 ** np.abs([rows, columns]).max(axis=0)
+    alone = (labels == 1).astype(np.int32)
+    last = dilated(np.ones((1, 33, 33)), steep, alone, 1)[5]
+    assert last == binary_dilation(alone, np.ones((3, 3)), iterations=6).sum()
+
+
+@pytest.mark.parametrize(
+    ("method", "bias", "scatter", "colour"),
+    [
+        ("kron", 0.035, 0.04, 0.01),
+        ("dilated", 0.02, 0.04, 0.01),
+        ("aperture", 0.06, 0.08, 0.013),
+    ],
+)
+def test_against_the_truth_of_bright_galaxies(
+    method: Method, bias: float, scatter: float, colour: float
+) -> None:
+    flux, truth = simulate(150, size=64, seed=7)
+    about = sersic_spec(64)
+    bright = np.minimum(truth["snr_g"], truth["snr_r"]).astype(float) > 50
+    assert bright.sum() > 100
+    truth = {name: column[bright] for name, column in truth.items()}
+    found = catalogue_magnitudes(measure(flux[bright], about, method=method), truth, about)
+    assert found["mag_r"]["failures"] == 0
+    assert abs(found["mag_r"]["bias"]) < bias
+    assert found["mag_r"]["scatter"] < scatter
+    assert abs(found["g-r"]["bias"]) < 0.005
+    assert found["g-r"]["scatter"] < colour
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_odd_images_warn_of_nothing(method: Method) -> None:
+    import warnings
+
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, 3, 32, 32))
+    images[0, :, 14:18, 15] += 1e6
+    images[1] = 0
+    images[1, :, 16, 16] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        columns = measure(images, GRI, method=method)
+        assert len(measure(images[:0], GRI, method=method)["x"]) == 0
+    assert columns["detected"].tolist() == [True, True]
+    assert np.isfinite(columns["mag_r"]).all()
+    assert np.isfinite(columns["r_half"]).all()
 
 
 def test_on_real_galaxies(real_data: Callable[[str], Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -12,12 +13,15 @@ from torch import Tensor
 from galgen.bands import ImageSpec
 from galgen.measure.photometry import measure
 from galgen.metrics.colour_magnitude import (
+    COLOUR_MAGNITUDE,
+    DETECTED,
     ColourMagnitude,
     fit_box,
     fraction_inside,
     points_of,
     why_not,
 )
+from galgen.metrics.scorecard import scores
 
 GRI = ImageSpec(32, ("g", "r", "i"))
 
@@ -113,3 +117,42 @@ def test_nothing_generated_is_not_a_number() -> None:
     metric = ColourMagnitude(GRI)
     metric.update(torch.from_numpy(gaussian(50)), real=True)
     assert torch.isnan(metric.compute()["fraction"])
+
+
+def test_scores_are_fractions_of_which_less_is_worse() -> None:
+    good = scores(COLOUR_MAGNITUDE, gaussian(2000), gaussian(1000, 1))["colour_magnitude"]
+    bad = scores(COLOUR_MAGNITUDE, gaussian(2000), gaussian(1000, 1, 0.8))["colour_magnitude"]
+    assert good["value"] == pytest.approx(0.846, abs=0.03)
+    assert good["floor"] == pytest.approx(0.846, abs=0.03)
+    assert abs(good["z"] or 0) < 4
+    assert (bad["z"] or 0) > 5
+    failed = np.full((1000, 2), np.nan)
+    nothing = scores(COLOUR_MAGNITUDE, gaussian(2000), failed)["colour_magnitude"]
+    assert nothing["value"] == 0
+    assert nothing["interval"] == [0, 0]
+    unmeasured = scores(COLOUR_MAGNITUDE, failed, gaussian(1000))["colour_magnitude"]
+    assert unmeasured.get("reason") == "only 0 real galaxies have a magnitude and a colour"
+
+
+def test_detected_is_the_fraction_that_is_found() -> None:
+    rng = np.random.default_rng(0)
+    real, fake = (rng.random((n, 1)) < share for n, share in ((2000, 0.95), (1000, 0.7)))
+    found = scores(DETECTED, real.astype(float), fake.astype(float))["detected"]
+    assert found["value"] == pytest.approx(0.7, abs=0.04)
+    assert found["floor"] == pytest.approx(0.95, abs=0.02)
+    assert (found["z"] or 0) > 5
+    every = scores(DETECTED, np.ones((40, 1)), np.ones((20, 1)))["detected"]
+    assert (every["value"], every["floor"], every["z"]) == (1, 1, None)
+
+
+@pytest.mark.parametrize("n", [0, 2])
+def test_sets_without_a_galaxy_do_not_warn(n: int) -> None:
+    metric = ColourMagnitude(GRI)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metric.update(torch.zeros(8, 3, 32, 32), real=True)
+        metric.update(torch.ones(n, 3, 32, 32), real=False)
+        assert all(torch.isnan(v) for v in metric.compute().values())
+        score = metric.score()["colour_magnitude"]
+    assert score["value"] is None
+    assert score.get("reason")
