@@ -173,7 +173,9 @@ class TrainConfig(Section):
     snapshot_images: int = Field(10_000, ge=1)
     metric_images: int = Field(10_000, ge=0, description="0 for never")
     metric_samples: int = Field(512, ge=2)
-    best: Literal["frechet", "rmae"] = Field("frechet", description="what chooses best.ckpt")
+    best: Literal["frechet", "frechet_galaxy", "rmae"] = Field(
+        "frechet", description="what chooses best.ckpt"
+    )
     best_per_class: bool = Field(False, description="a best snapshot of each class too")
 
     @model_validator(mode="before")

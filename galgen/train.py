@@ -15,6 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 from galgen import checkpoint
+from galgen.callbacks.collapse import CollapseAlarm
 from galgen.callbacks.ending import Ending
 from galgen.callbacks.log import LogMeans
 from galgen.callbacks.metrics import ColourMagnitudeCallback, FrechetCallback, RadioCallback
@@ -328,10 +329,11 @@ def fit(
         FrechetCallback(
             settings.metric_images,
             settings.metric_samples,
-            per_class=settings.best_per_class and settings.best == "frechet",
+            per_class=settings.best_per_class and settings.best != "rmae",
         ),
         ColourMagnitudeCallback(settings.metric_images, settings.metric_samples),
         RadioCallback(settings.metric_images, settings.metric_samples),
+        CollapseAlarm(console),
         SampleGrid(run / "samples", settings.grid_images),
     ]
     if console is not None:

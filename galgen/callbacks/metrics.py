@@ -1,4 +1,4 @@
-"""Metrics along training: Frechet distance, the colour-magnitude check, radio histograms.
+"""Metrics along training: distances of features, the colour-magnitude check, radio histograms.
 
 Samples come from the averaged generator and from random streams of their own, so that how
 often a metric is taken changes nothing in training.
@@ -8,29 +8,40 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
 from torch import Tensor
 
+from galgen.callbacks.collapse import CollapseAlarm
 from galgen.callbacks.log import log
 from galgen.callbacks.snapshots import Snapshots
 from galgen.data.module import CutoutDataModule
 from galgen.errors import ConfigError
 from galgen.metrics import colour_magnitude, radio
 from galgen.metrics.colour_magnitude import ColourMagnitude
-from galgen.metrics.features import PhysicsFeatures
-from galgen.metrics.frechet import FrechetDistance
+from galgen.metrics.coverage import COVERAGE
+from galgen.metrics.diversity import DIVERSITY
+from galgen.metrics.features import FeatureExtractor, PhysicsFeatures
+from galgen.metrics.frechet import FRECHET
+from galgen.metrics.galaxy import GalaxyFeatures
 from galgen.metrics.radio import RadioHistograms
+from galgen.metrics.scorecard import Family, Scale
+from galgen.metrics.setmetric import SetMetric
 from galgen.models.base import AdversarialModule
 from galgen.models.sampling import CHUNK
 from galgen.training.replicas import world
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 #: Seed of the samples that metrics see, apart from those that pictures show.
 SEED = 1_000_003
 #: Real galaxies that the generated ones are compared with, at most.
 MAX_REAL = 4096
+_BLOCK = 256
 
 
 def local_samples(module: AdversarialModule, n: int, label: str | None = None) -> Tensor:
@@ -110,6 +121,9 @@ class SampleMetric(L.Callback):
         log(trainer, self.latest, module.clock.images)
         for callback in _snapshots(trainer):
             callback.offer(self.latest)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, CollapseAlarm):
+                callback.offer(trainer, self.latest)
 
 
 def _snapshots(trainer: L.Trainer) -> list[Snapshots]:
@@ -123,11 +137,26 @@ def _named(metric: str, classes: tuple[str, ...], values: Mapping[int, float]) -
     return {f"{metric}_{classes[number]}": value for number, value in values.items()}
 
 
-class FrechetCallback(SampleMetric):
-    """Frechet distance on physics features.
+def _watched(real: NDArray[Any], fake: NDArray[Any]) -> dict[str, float]:
+    """Distance, coverage and diversity of features; without what so few images do not give."""
+    found: dict[str, float] = {}
+    for family in (FRECHET, COVERAGE, DIVERSITY):
+        with suppress(ValueError):
+            found |= family.between(real, fake)
+    return {name: found[name] for name in WATCHED if name in found}
 
-    Logged as ``frechet``, with `per_class` also as ``frechet_CLASS``: of samples of one class
-    from its own real images, seen with the features of the whole set.
+
+#: What is measured on features along training.
+WATCHED = ("frechet", "coverage", "diversity")
+
+
+class FrechetCallback(SampleMetric):
+    """Frechet distance, coverage and diversity of samples, in two kinds of features.
+
+    Logged as ``frechet``, ``coverage`` and ``diversity`` in physics features and as
+    ``frechet_galaxy`` and so on in those of the galaxy network; with `per_class` also
+    ``frechet_CLASS`` and ``frechet_galaxy_CLASS``: of samples of one class from its own real
+    images, seen with the features of the whole set.
 
     Parameters
     ----------
@@ -143,39 +172,56 @@ class FrechetCallback(SampleMetric):
 
     def prepare(self, real: Tensor, labels: Tensor | None, module: AdversarialModule) -> None:
         """Features of the real set, once; the first replica's count."""
-        extractor = PhysicsFeatures.fit(real, module.spec)
-        sets: dict[int | None, Tensor] = {None: real}
-        if self.per_class and labels is not None:
-            sets |= {number: real[labels == number] for number in range(len(module.classes))}
-        self.metrics: dict[int | None, FrechetDistance] = {}
-        for number, images in sets.items():
-            if len(images) < 2:
-                continue
-            metric = FrechetDistance(extractor, reset_real_features=False)
-            # Replicas on GPUs can only gather what lies on GPUs.
-            self.metrics[number] = metric.to(module.device)
-            if world()[0] == 0:
-                metric.update(images, real=True)
+        self.extractors: dict[str, FeatureExtractor] = {
+            "": PhysicsFeatures.fit(real, module.spec),
+            "_galaxy": GalaxyFeatures.fit(real, module.spec),
+        }
+        classes = labels if self.per_class else None
+        self.metrics: dict[tuple[str, int | None], SetMetric] = {}
+        for suffix, extractor in self.extractors.items():
+            rows = _features(extractor, real, module.device) if world()[0] == 0 else None
+            for number in (None, *(() if classes is None else range(len(module.classes)))):
+                chosen = slice(None) if number is None else classes == number
+                if number is not None and int((labels == number).sum()) < 2:
+                    continue
+                metric = SetMetric(
+                    _FAMILY, extractor, extractor.n_features, reset_real_features=False
+                )
+                # Replicas on GPUs can only gather what lies on GPUs.
+                self.metrics[suffix, number] = metric.to(module.device)
+                if rows is not None:
+                    metric.update(rows[chosen], real=True)
 
     def measure(self, module: AdversarialModule) -> dict[str, float]:
-        """``frechet``, and ``frechet_CLASS``."""
-        found = {"frechet": self._distance(None, local_samples(module, self.samples))}
-        if len(self.metrics) > 1:
-            by_class = {
-                number: self._distance(number, flux)
-                for number, flux in samples_by_class(module, self.samples)
-                if number in self.metrics
-            }
-            found |= _named("frechet", module.classes, by_class)
+        """Name to value."""
+        found = self._values(None, local_samples(module, self.samples), module)
+        if len(self.metrics) > len(self.extractors):
+            for number, flux in samples_by_class(module, self.samples):
+                if ("", number) in self.metrics:
+                    own = self._values(number, flux, module)
+                    names = [name for name in own if name.startswith("frechet")]
+                    found |= {f"{name}_{module.classes[number]}": own[name] for name in names}
         return found
 
-    def _distance(self, number: int | None, fake: Tensor) -> float:
-        metric = self.metrics[number]
-        if len(fake):
-            metric.update(fake, real=False)
-        value = float(metric.compute()["frechet"])
-        metric.reset()
-        return value
+    def _values(
+        self, number: int | None, fake: Tensor, module: AdversarialModule
+    ) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for suffix, extractor in self.extractors.items():
+            metric = self.metrics[suffix, number]
+            if len(fake):
+                metric.update(_features(extractor, fake, module.device), real=False)
+            found |= {f"{name}{suffix}": float(v) for name, v in metric.compute().items()}
+            metric.reset()
+        return found
+
+
+_FAMILY = Family(dict.fromkeys(WATCHED, Scale()), _watched)
+
+
+@torch.no_grad()
+def _features(extractor: FeatureExtractor, flux: Tensor, device: torch.device) -> Tensor:
+    return torch.cat([extractor(block.to(device)) for block in flux.split(_BLOCK)])
 
 
 class RadioCallback(SampleMetric):

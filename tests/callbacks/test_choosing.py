@@ -143,11 +143,11 @@ def test_resumed_choices_equal_uninterrupted_ones(
     resumed = galgen.train.resume(half.run)
     assert_same_training(last(whole), last(resumed))
     assert logged(whole.run) == logged(resumed.run)
-    assert {name for name in logged(whole.run)[0] if name.startswith(("rmae", "frechet_"))} == {
-        f"{best}_edge",
-        f"{best}_round",
-        *(["rmae"] if best == "rmae" else []),
-    }
+    wanted = {"frechet_galaxy", f"{best}_edge", f"{best}_round"}
+    wanted |= {"rmae"} if best == "rmae" else {"frechet_galaxy_edge", "frechet_galaxy_round"}
+    names = set(logged(whole.run)[0])
+    assert {name for name in names if name.startswith(("rmae", "frechet_"))} == wanted
+    assert {"coverage", "coverage_galaxy", "diversity", "collapse"} <= names
     for name in ("best", "best-edge", "best-round"):
         one, two = (checkpoint.read(r.run / "checkpoints" / f"{name}.ckpt")
                     for r in (whole, resumed))  # fmt: skip

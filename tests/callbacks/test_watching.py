@@ -50,6 +50,24 @@ def test_the_logged_frechet_distance_is_that_of_the_kept_samples(tmp_path: Path)
     assert last(outcome)["callbacks"]["Snapshots"]["best"] == pytest.approx(float(row["frechet"]))
 
 
+def test_a_collapse_in_training_is_said_and_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = iter([(0.9, 0.6), (0.9, 0.6), (0.9, 0.6), (0.1, 0.6)])
+
+    def collapsing(self: FrechetCallback, module: object) -> dict[str, float]:
+        diversity, coverage = next(rows)
+        return {"frechet": 10.0, "coverage": coverage, "diversity": diversity}
+
+    monkeypatch.setattr(FrechetCallback, "measure", collapsing)
+    text = io.StringIO()
+    console = Console(file=text, width=400)
+    found = train(tiny(train__metric_images=24), out=tmp_path, console=console)
+    assert "collapse alarm at 96 images: diversity" in text.getvalue()
+    assert [row["collapse"] for row in logged(found.run) if row["collapse"]][-2:] == ["0", "1"]
+    assert found.images == 96  # training goes on
+
+
 def test_one_band_has_a_frechet_distance_and_no_colour(tmp_path: Path) -> None:
     changes = {"data__bands": ["r"], "train__metric_images": 96, "train__metric_samples": 16}
     row = logged(run(tmp_path, **changes).run)[-1]
