@@ -26,6 +26,9 @@ NAMES = ("precision", "recall", "density", "coverage")
 #: Neighbours, as Naeem et al. 2020 advise.
 NEIGHBOURS = 5
 BOOTSTRAPS = 100
+#: Neighbours of each row that are known before a part of the rows is drawn; where fewer than k
+#: of these are in the part, its distances are searched.
+LISTED = 48
 #: Two squared distances that differ by less, relative and in the mean square of the rows, are
 #: equal: what lies on the edge of a ball is in it, whatever rounding says.
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
@@ -33,24 +36,46 @@ _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Squared Euclidean distances of rows (N, F) and (M, F), (N, M)."""
-    squares = x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T
-    return squares.clamp_min_(0)
+    squares = torch.addmm(y.square().sum(1)[None], x, y.T, alpha=-2)
+    return squares.add_(x.square().sum(1)[:, None]).clamp_min_(0)
 
 
-def _balls(
-    squares: PairsOf, slack: float, own: Tensor, other: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
-    """How many balls of `own` hold each of `other`, and how many of `other` each ball holds."""
-    if len(own) <= k:
-        raise ValueError(f"{len(own)} images are too few for {k} nearest neighbours of each")
-    holding, held = torch.zeros(len(other), dtype=torch.int64), []
-    for rows in blocks(own, max(len(own), len(other))):
+class _Side:
+    """One set's nearest neighbours in itself, from which those in a part of it are found.
+
+    Parameters
+    ----------
+    squares
+        Squared distances of a pool.
+    rows
+        Positions of the set in it, in a row.
+    """
+
+    def __init__(self, squares: PairsOf, rows: Tensor) -> None:
+        self.squares, self.start = squares, int(rows[0]) if len(rows) else 0
+        self.rows, listed = len(rows), min(LISTED, len(rows))
+        found = [
+            squares(block, rows).topk(listed, dim=1, largest=False)
+            for block in blocks(rows, len(rows))
+        ]
+        self.nearest = torch.cat([f.indices for f in found]) if found else rows[:, None]
+        self.distance = torch.cat([f.values for f in found]) if found else rows[:, None]
+
+    def radii(self, part: Tensor, k: int) -> Tensor:
+        """Squared distance (n,) of each position in `part` to its k-th nearest other there."""
+        if len(part) <= k:
+            raise ValueError(f"{len(part)} images are too few for {k} nearest neighbours of each")
+        own = part - self.start
+        times = torch.bincount(own, minlength=self.rows)
         # The nearest of all is the row itself.
-        nearest = squares(rows, own).topk(k + 1, dim=1, largest=False).values[:, -1:]
-        inside = squares(rows, other) <= nearest * (1 + _RELATIVE) + slack
-        holding += inside.sum(0)
-        held.append(inside.sum(1))
-    return holding, torch.cat(held)
+        reached = times[self.nearest[own]].cumsum(1) > k
+        place = reached.to(torch.uint8).argmax(1, keepdim=True)
+        found = self.distance[own].gather(1, place)[:, 0]
+        beyond = torch.nonzero(~reached[:, -1]).flatten()
+        for rows in blocks(beyond, len(part)):
+            nearest = self.squares(part[rows], part).topk(k + 1, dim=1, largest=False).values
+            found[rows] = nearest[:, -1].to(found.dtype)
+        return found
 
 
 def _pooled(real: NDArray[Any], fake: NDArray[Any], *, scaled: bool, k: int) -> BetweenRows:
@@ -59,18 +84,32 @@ def _pooled(real: NDArray[Any], fake: NDArray[Any], *, scaled: bool, k: int) -> 
     pool = pool - pool.mean(0)
     slack = _ABSOLUTE * float(pool.square().sum(1).mean()) if len(pool) else 0.0
     squares = pairs_of(pool, squared_distances, torch.float32)
+    n = len(real)
+    sides = [_Side(squares, torch.from_numpy(rows)) for rows in positions(n, len(fake))]
+
+    def limits(part: Tensor) -> Tensor:
+        # All of one side: a generated set may be a second part of the real one.
+        side = sides[int(bool(len(part)) and int(part[0]) >= n)]
+        return side.radii(part, k) * (1 + _RELATIVE) + slack
 
     def between(one: NDArray[np.int64], two: NDArray[np.int64]) -> dict[str, float]:
         a, b = torch.from_numpy(one), torch.from_numpy(two)
-        of_fake, of_real = _balls(squares, slack, a, b, k)
-        recalled, _ = _balls(squares, slack, b, a, k)
+        around_a, around_b = limits(a), limits(b)
+        holding = torch.zeros(len(b), dtype=torch.int64)
+        covered = recalled = 0
+        for rows in blocks(torch.arange(len(a)), len(b)):
+            apart = squares(a[rows], b)
+            inside = apart <= around_a[rows, None]
+            holding += inside.sum(0)
+            covered += int(inside.any(1).sum())
+            recalled += int((apart <= around_b).any(1).sum())
         values = (
-            (of_fake > 0).double().mean(),
-            (recalled > 0).double().mean(),
-            of_fake.double().mean() / k,
-            (of_real > 0).double().mean(),
+            float((holding > 0).double().mean()),
+            recalled / len(a),
+            float(holding.double().mean()) / k,
+            covered / len(a),
         )
-        return {name: float(value) for name, value in zip(NAMES, values, strict=True)}
+        return dict(zip(NAMES, values, strict=True))
 
     return between
 

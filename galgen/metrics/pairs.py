@@ -19,7 +19,7 @@ MIN_SCALE = 0.1
 #: anew each time, so that memory stays flat.
 KEPT = 6000
 #: Pairs that are computed at a time.
-_PAIRS = 4_000_000
+_PAIRS = 1_000_000
 
 #: Numbers (n, m) of two blocks of rows.
 PairFunction = Callable[[Tensor, Tensor], Tensor]

@@ -10,10 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import galgen.metrics.coverage
 import galgen.metrics.pairs
 from clouds import Columns, cloud
 from galgen.bands import ImageSpec
-from galgen.metrics.coverage import COVERAGE, NAMES, Coverage, coverage_between
+from galgen.metrics.coverage import (
+    COVERAGE,
+    NAMES,
+    Coverage,
+    coverage_between,
+    coverage_family,
+)
 from galgen.metrics.features import PhysicsFeatures
 from galgen.metrics.scorecard import scores
 
@@ -99,6 +106,21 @@ def test_many_rows_are_not_kept_and_give_the_same(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(galgen.metrics.pairs, "KEPT", 10)
     monkeypatch.setattr(galgen.metrics.pairs, "_PAIRS", 100)
     assert scores(COVERAGE, real, fake) == whole
+
+
+@pytest.mark.parametrize("listed", [1, 6, 20])
+def test_neighbours_beyond_the_list_are_searched(
+    monkeypatch: pytest.MonkeyPatch, listed: int
+) -> None:
+    real, fake = cloud(300, 0, 8), cloud(40, 1, 8, width=0.8)
+    whole = scores(COVERAGE, real, fake)
+    monkeypatch.setattr(galgen.metrics.coverage, "LISTED", listed)
+    assert scores(COVERAGE, real, fake) == whole
+    # A part of the real rows, with repeats, as the second set.
+    one, two = np.random.default_rng(0).integers(300, size=(2, 60))
+    plain = coverage_family(scaled=False)
+    wanted = coverage_between(real[one], real[two], scaled=False)
+    assert plain.over(real, fake)(one, two) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_equal_sets_have_everything() -> None:
