@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from galgen.bands import ImageSpec
-from galgen.measure.photometry import COSMOLOGY, Method
-from galgen.metrics import colour_magnitude, radio
-from galgen.metrics.colour_magnitude import COLOUR_MAGNITUDE, DETECTED, Box, fit_box, points_of
+from galgen.measure.photometry import Method
+from galgen.metrics import radio
+from galgen.metrics.colour_magnitude import Box, fit_box
 from galgen.metrics.conditional import (
     Asked,
     Following,
@@ -23,30 +23,16 @@ from galgen.metrics.conditional import (
     class_scores,
     number_scores,
 )
-from galgen.metrics.coverage import coverage_family
-from galgen.metrics.diversity import DIVERSITY
+from galgen.metrics.entries import Copying, Entry, Progress, counting, entries_of
 from galgen.metrics.extractors import ExtractorOptions, make_extractor
-from galgen.metrics.extrapolation import extrapolation_family
 from galgen.metrics.features import FeatureExtractor
-from galgen.metrics.frechet import frechet_family
 from galgen.metrics.images import Images
-from galgen.metrics.kernel import kernel_family
-from galgen.metrics.nearest import Nearest
-from galgen.metrics.properties import property_scores
-from galgen.metrics.property_rows import property_names, property_rows
-from galgen.metrics.radio import RADIO
-from galgen.metrics.repeats import REPEATS
-from galgen.metrics.scorecard import Family, Score, null, scores
+from galgen.metrics.scorecard import Score
 from galgen.metrics.spectrum import spectrum_rows
 from galgen.metrics.survey import Instruments, Survey, survey
 from galgen.metrics.wanted import Wanted, parse_metrics
 from galgen.stretch import Stretch
 
-if TYPE_CHECKING:
-    pass
-
-#: Called with what is being done, how many are done and how many there are.
-Progress = Callable[[str, int, int], None]
 #: Real galaxies that extractors take their units from, at most.
 _SAMPLE = 2000
 
@@ -82,60 +68,6 @@ class Comparison:
     fake_redshift: NDArray[np.float64] | None = None
     real_redshift: NDArray[np.float64] | None = None
     asked: Asked | None = None
-
-
-#: Some or all of a set's galaxies.
-_Rows = slice | NDArray[np.int64]
-_ALL = slice(None)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Scores with the rows that they are taken from, so that they can be taken of some galaxies.
-
-    Attributes
-    ----------
-    take
-        ``take(real, fake, seed=...)`` of rows (N, F) and (M, F) gives name to score.
-    real, fake
-        (N, F) and (M, F).
-    suffix
-        Ends their names, as the extractor's does.
-    of_held
-        The real rows are those of the held-out galaxies.
-    """
-
-    take: Callable[..., dict[str, Score]]
-    real: NDArray[Any]
-    fake: NDArray[Any]
-    suffix: str = ""
-    of_held: bool = False
-
-    @classmethod
-    def of(
-        cls, family: Family, real: NDArray[Any], fake: NDArray[Any], suffix: str = ""
-    ) -> Entry:
-        """Those of a family."""
-        return cls(partial(scores, family), real, fake, suffix)
-
-    def scores(self, seed: int, real: _Rows = _ALL, fake: _Rows = _ALL) -> dict[str, Score]:
-        """Name to score."""
-        found = self.take(self.real[real], self.fake[fake], seed=seed)
-        return {f"{name}{self.suffix}": score for name, score in found.items()}
-
-
-@dataclass(frozen=True)
-class Copying:
-    """Nearest training images, by the space that they are near in.
-
-    Attributes
-    ----------
-    fake, held
-        Space to the nearest training image of each generated and each held-out galaxy.
-    """
-
-    fake: dict[str, Nearest]
-    held: dict[str, Nearest]
 
 
 @dataclass
@@ -247,33 +179,21 @@ def set_up(
         torch.device(device),
     )
     found = survey(
-        sets.real, instruments, sets.real_redshift, _counting("real galaxies", sets.real, progress)
+        sets.real, instruments, sets.real_redshift, counting("real galaxies", sets.real, progress)
     )
     return Bench(wanted, instruments, found)
 
 
 def _shapes(wanted: Wanted, progress: Progress | None) -> Any:
     if "statmorph" in wanted:
-        from galgen.measure.reference import measure_statmorph
+        from galgen.measure.reference import statmorph_morphology
 
-        return measure_statmorph
+        return statmorph_morphology
     if "morphology" in wanted:
         from galgen.measure.morphology import measure_morphology
 
         return measure_morphology
     return None
-
-
-def _counting(what: str, images: Images, progress: Progress | None) -> Callable[[int], None]:
-    done = 0
-
-    def count(members: int) -> None:
-        nonlocal done
-        done += members
-        if progress is not None:
-            progress(what, done, len(images))
-
-    return count
 
 
 def judge(
@@ -301,11 +221,10 @@ def judge(
     """
     tell: Progress = progress or (lambda what, done, total: None)
     bench = bench or set_up(sets, progress=progress)
-    counting = _counting("generated galaxies", sets.fake, progress)
-    fake = survey(sets.fake, bench.instruments, sets.fake_redshift, counting)
+    count = counting("generated galaxies", sets.fake, progress)
+    fake = survey(sets.fake, bench.instruments, sets.fake_redshift, count)
     judged = Judgement(fake, bench.real)
-    entries = [*_feature_entries(judged), *_photometry(sets, bench, judged)]
-    entries += [*_properties(sets, bench, judged), *_histograms(sets, bench, judged)]
+    entries = entries_of(sets, bench, judged, tell)
     for done, entry in enumerate(entries):
         tell("scores", done, len(entries))
         judged.scores |= entry.scores(seed)
@@ -315,66 +234,6 @@ def judge(
     if sets.asked is not None and "conditions" in bench.wanted:
         _conditions(sets, sets.asked, judged, entries, seed, classifier, tell)
     return judged
-
-
-def _feature_entries(judged: Judgement) -> list[Entry]:
-    """Distances in the features of each extractor."""
-    entries = []
-    for name, real in judged.real.features.items():
-        fake, suffix = judged.fake.features[name], f"_{name}"
-        scaled = name != "inception"  # the published FID and KID are not in units of any spread
-        judged.details.setdefault("features", {})[name] = {"n_features": real.shape[1]}
-        families = [
-            make(scaled)
-            for make in (frechet_family, extrapolation_family, kernel_family, coverage_family)
-        ]
-        families += [DIVERSITY, REPEATS]
-        entries += [Entry.of(family, real, fake, suffix) for family in families]
-    return entries
-
-
-def _photometry(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry]:
-    if "photometry" not in bench.wanted:
-        return []
-    found = [survey.columns["detected"].astype(float) for survey in (judged.real, judged.fake)]
-    details: dict[str, Any] = {
-        "detected": {"generated": float(found[1].mean()), "real": float(found[0].mean())}
-    }
-    judged.details["colour_magnitude"] = details
-    entries = [Entry.of(DETECTED, found[0][:, None], found[1][:, None])]
-    reason = colour_magnitude.why_not(sets.spec)
-    if reason is not None:
-        judged.scores["colour_magnitude"] = null(reason)
-        return entries
-    judged.absolute = sets.fake_redshift is not None and sets.real_redshift is not None
-    judged.fake_points, judged.real_points = (
-        points_of(survey.columns, judged.absolute) for survey in (judged.fake, judged.real)
-    )
-    details["magnitude"] = "absolute" if judged.absolute else "apparent"
-    details["cosmology"] = COSMOLOGY if judged.absolute else None
-    return [*entries, Entry.of(COLOUR_MAGNITUDE, judged.real_points, judged.fake_points)]
-
-
-def _properties(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry]:
-    """Distances of what was measured on the galaxies, property by property."""
-    if "photometry" not in bench.wanted:
-        return []
-    names = property_names(
-        sets.spec, judged.real.shapes is not None, judged.real.spectra is not None
-    )
-    rows = []
-    for found in (judged.real, judged.fake):
-        shapes = found.shapes and {k: torch.from_numpy(v) for k, v in found.shapes.items()}
-        rings = None if found.spectra is None else torch.from_numpy(found.spectra)
-        rows.append(property_rows(found.columns, sets.spec, shapes, rings))
-    return [Entry(partial(property_scores, names=names), rows[0], rows[1])]
-
-
-def _histograms(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry]:
-    """Histograms of radio images."""
-    if "radio" not in bench.wanted or judged.real.counts is None or judged.fake.counts is None:
-        return []
-    return [Entry.of(RADIO, judged.real.counts, judged.fake.counts)]
 
 
 def _box(judged: Judgement) -> None:
