@@ -28,7 +28,7 @@ _LEAST_SPREAD = 1e-6
 
 
 class GalaxyFeatures:
-    """The network's 128 numbers of flux images, a `galgen.metrics.features.FeatureExtractor`.
+    """The network's 64 numbers of flux images, a `galgen.metrics.features.FeatureExtractor`.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class GalaxyFeatures:
     >>> images = torch.randn(8, 3, 32, 32)
     >>> features = GalaxyFeatures.fit(images, ImageSpec(32, ("g", "r", "i")))
     >>> features(images).shape
-    torch.Size([8, 128])
+    torch.Size([8, 64])
     """
 
     name = "galaxy"
@@ -87,7 +87,7 @@ class GalaxyFeatures:
 
     @torch.no_grad()
     def __call__(self, flux: Tensor) -> Tensor:
-        """Features (N, 128), float32, finite for any input; on the device of `flux`."""
+        """Features (N, 64), float32, finite for any input; on the device of `flux`."""
         if flux.ndim != 4 or flux.shape[1] != self.spec.n_bands:
             raise ValueError(f"expected (N, {self.spec.n_bands}, H, W), got {tuple(flux.shape)}")
         if next(self._network.parameters()).device != flux.device:

@@ -1,4 +1,4 @@
-"""The network behind the features `galaxy`: a colour composite in, 128 numbers out.
+"""The network behind the features `galaxy`: a colour composite in, 64 numbers out.
 
 Nine convolutions in four resolutions. The vector is made from the mean of every map of every
 resolution, over the image and around its centre: fine maps hold noise and blur, coarse ones
@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 #: Side of the images that the network sees.
 SIDE = 64
-N_FEATURES = 128
+N_FEATURES = 64
 _WIDTHS = (32, 64, 128, 192)
 _HIDDEN = 256
 #: Width of the Gaussian around the centre, as a fraction of the side.
@@ -40,7 +40,7 @@ class Unit(nn.Module):
 
 
 class GalaxyNetwork(nn.Module):
-    """Composites (N, 3, 64, 64), values 0 to 1, to features (N, 128).
+    """Composites (N, 3, 64, 64), values 0 to 1, to features (N, 64).
 
     Features are standardised with the buffers `mean` and `scale`: on the galaxies that the
     network was trained on each has mean 0 and standard deviation 1.
@@ -77,8 +77,9 @@ class GalaxyNetwork(nn.Module):
             flat = x.flatten(2).float()
             parts += [flat.mean(2), flat @ weights]
         pooled = self.pooled_norm(torch.cat(parts, 1))
-        features = self.features(F.relu(self.hidden(pooled)))
-        return (features.float() - self.mean) / self.scale
+        features = self.features(F.relu(self.hidden(pooled))).float()
+        # The asinh draws in odd galaxies, of which a few would rule the covariance of a set.
+        return (torch.asinh(features) - self.mean) / self.scale
 
     def folded(self) -> GalaxyNetwork:
         """A copy for use: every normalisation is part of the layer before or after it."""

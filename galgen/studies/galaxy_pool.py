@@ -99,14 +99,14 @@ def pools(folder: Path | None, seed: int, most: int | None, say: Say) -> list[Po
 def _real(folder: Path, seed: int, most: int | None) -> list[Pool]:
     found = []
     if (folder / "sdss_gri_jpg").is_dir():
-        found.append(_pictures(folder / "sdss_gri_jpg", 424, (180, 212, 276), 5.0, seed, most))
+        found.append(_pictures(folder / "sdss_gri_jpg", 424, (180, 212, 276), 4.5, seed, most))
     if (folder / "gz1_jpg").is_dir():
         labels = str(folder / "gz1_jpg" / "labels.csv") + ":label"
         crops = (150, 212, 276)
-        found.append(_pictures(folder / "gz1_jpg", 423, crops, 3.0, seed, most, labels))
+        found.append(_pictures(folder / "gz1_jpg", 423, crops, 3.5, seed, most, labels))
     if (folder / "radio_first_png").is_dir():
         place = folder / "radio_first_png" / "train"
-        found.append(_pictures(place, 300, (128, 150, 212, 300), 2.5, seed, most))
+        found.append(_pictures(place, 300, (128, 150, 212, 300), 3.5, seed, most))
     for name, share, select in (
         ("hsc_grizy_fits_32", 0.5, None),
         ("hsc_grizy_fits_48", 0.4, None),

@@ -204,7 +204,7 @@ class Heads(nn.Module):
 #: Weights of the parts of the loss.
 WEIGHTS = {
     "same": 8.0, "spread": 8.0, "apart": 1.0, "difference": 2.0, "absolute": 0.5,
-    "truth": 1.0, "classes": 0.5,
+    "truth": 1.0, "classes": 1.0,
 }  # fmt: skip
 
 
@@ -219,7 +219,7 @@ def losses(
     Parameters
     ----------
     features
-        (3, B, 128).
+        (3, B, 64).
     """
     first, second, third = features
     centred = torch.cat([_centred(v, batch.source, len(pools)) for v in features])

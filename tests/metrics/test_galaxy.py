@@ -53,8 +53,8 @@ def test_any_bands_and_sizes(galaxies: Callable[..., Tensor], bands: int, size: 
     features = GalaxyFeatures.fit(images, ImageSpec(size, NAMES[:bands]))
     out = features(images)
     assert isinstance(features, FeatureExtractor)
-    assert (features.name, features.n_features) == ("galaxy", 128)
-    assert out.shape == (3, 128)
+    assert (features.name, features.n_features) == ("galaxy", 64)
+    assert out.shape == (3, 64)
     assert out.dtype == torch.float32
     assert torch.isfinite(out).all()
     assert out.std(0).min() > 0
@@ -64,7 +64,7 @@ def test_the_largest_size_and_none(galaxies: Callable[..., Tensor]) -> None:
     images = galaxies(2, 1, 256)
     features = GalaxyFeatures.fit(images, ImageSpec(256, ("r",)))
     assert torch.isfinite(features(images)).all()
-    assert features(images[:0]).shape == (0, 128)
+    assert features(images[:0]).shape == (0, 64)
 
 
 @pytest.mark.parametrize("display", [False, True])
@@ -168,8 +168,8 @@ def test_it_tells_kinds_apart_better_than_random_weights() -> None:
 def test_random_networks_are_standardised_and_differ_by_seed() -> None:
     flux, _ = sersic()
     one, two = (GalaxyFeatures.fit(flux, sersic_spec(), random=s)(flux) for s in (0, 1))
-    torch.testing.assert_close(one.mean(0), torch.zeros(128), atol=1e-3, rtol=0)
-    torch.testing.assert_close(one.std(0), torch.ones(128), atol=1e-3, rtol=0)
+    torch.testing.assert_close(one.mean(0), torch.zeros(64), atol=1e-3, rtol=0)
+    torch.testing.assert_close(one.std(0), torch.ones(64), atol=1e-3, rtol=0)
     assert not torch.allclose(one, two)
 
 

@@ -119,7 +119,7 @@ def test_each_part_of_the_loss_reaches_the_features(sets: list[Pool]) -> None:
     members = [torch.arange(len(pool.views)) for pool in sets]
     batch = make_batch(sets, *draw_rows(sets, members, 30, generator()), generator())
     for name in galaxy_tasks.WEIGHTS:
-        features = torch.randn(3, 30, 128, generator=generator()).mul(0.5).requires_grad_()
+        features = torch.randn(3, 30, 64, generator=generator()).mul(0.5).requires_grad_()
         part = losses(sets, Heads(sets), features, batch)[name]
         part.backward()
         assert float(part) > 0
