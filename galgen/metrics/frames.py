@@ -103,7 +103,7 @@ class Framing:
         return found
 
     def stretched(self, flux: Tensor) -> Tensor:
-        """Stretched float32 images, finite for any flux.
+        """Stretched float32 images above the sky of each, finite for any flux.
 
         Raises
         ------
@@ -114,14 +114,20 @@ class Framing:
         if flux.ndim != 4 or tuple(flux.shape[1:]) != shape:
             raise ValueError(f"expected images (N, {', '.join(map(str, shape))}), got "
                              f"{tuple(flux.shape)}")  # fmt: skip
-        x = self.stretch(torch.nan_to_num(flux.detach().float()))
-        return torch.nan_to_num(x).clamp(-_BOUND, _BOUND)
+        flux = torch.nan_to_num(flux.detach().float())
+        # A pedestal would change how the asinh bends.
+        sky = self.stretch.low.to(flux)[:, None, None] - self._sky(flux)
+        return torch.nan_to_num(self.stretch(flux + sky)).clamp(-_BOUND, _BOUND)
+
+    def _sky(self, x: Tensor) -> Tensor:
+        """Median (..., 1, 1) of the border."""
+        return x[..., self._border.to(x.device)].median(-1).values[..., None, None]
 
     def smooth(self, x: Tensor, sigma: float) -> Tensor:
         """Stretched images blurred by `sigma` pixels, less their sky and what may be noise."""
         y = blurred(x, blur_matrix(self.size, sigma))
-        sky = y[..., self._border.to(x.device)].median(-1).values
-        y = y - sky[..., None, None]
+        # Again, because the median of a sky that was clipped is below the mean.
+        y = y - self._sky(y)
         # White noise of 1 has 1 / (2 sqrt(pi) sigma) after the blur.
         noise = self._noise.to(x) / (2 * math.sqrt(math.pi) * sigma)
         return F.softshrink(y / noise, _SHRINK) * noise
@@ -132,9 +138,7 @@ class Framing:
     def __call__(self, x: Tensor) -> Frame:
         """Frames of stretched images (N, C, H, W)."""
         light = self._light(x)
-        border = light[:, self._border.to(x.device)]
-        light = light - border.median(1).values[:, None, None]
-        light = (light - self.threshold).clamp_min(0) * self._taper.to(x)
+        light = (light - self._sky(light) - self.threshold).clamp_min(0) * self._taper.to(x)
         total = light.sum((1, 2)).clamp_min(1e-12)
         xs, ys = self._x.to(x), self._y.to(x)
         cx, cy = ((light * a).sum((1, 2)) / total for a in (xs, ys))
