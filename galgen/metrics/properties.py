@@ -42,6 +42,9 @@ _PERIODS = {"orientation": math.pi}
 #: A type of galaxy with fewer in a sample is no sample: its colour is left out.
 _TYPE = 20
 _TYPES = ("colour_early", "colour_late")
+#: Standard deviations from the median beyond which a value counts as this far: one ratio of small
+#: numbers, as smoothness may be, would otherwise rule both the distance and its unit.
+_FAR = 10.0
 
 
 def properties_family(names: Sequence[str], groups: Sequence[str] | None = None) -> Family:
@@ -64,11 +67,13 @@ def properties_family(names: Sequence[str], groups: Sequence[str] | None = None)
         with a bulge statistic F >= 0 and F < 0, where each sample holds some 20 of the type.
         ``morphology``: mean over `MORPHOLOGY`, where all of it is there. ``spectrum``: mean over
         the rings, in dex. ``bulge``: mean of ``wasserstein_bulge`` and the colours by type, with
-        two bands or more.
-        ``wasserstein``: mean of these groups. What a galaxy lacks (not-a-number) is left out. A
-        distance is not-a-number where fewer than two galaxies of a sample have the property or
-        all real ones have the same, and so are the means that it is part of; `property_scores`
-        says why. Where there is no distance at all, that is a ValueError.
+        two bands or more. ``wasserstein``: mean of these groups.
+
+        What a galaxy lacks (not-a-number) is left out. A value further than 10 standard deviations
+        (half the middle 68 %) from the real galaxies' median counts as that far. A distance is
+        not-a-number where fewer than two galaxies of a sample have the property or all real ones
+        have the same, and so are the means that it is part of; `property_scores` says why. Where
+        there is no distance at all, that is a ValueError.
 
     Raises
     ------
@@ -154,6 +159,10 @@ class _Pool:
         self.plan = plan
         one, two = (self._values(rows) for rows in (real, fake))
         periods = np.array([_PERIODS.get(name, 0.0) for name in plan.columns])
+        for k, name in enumerate(plan.columns):
+            if name not in _PERIODS and not name.startswith("spectrum_"):
+                low, high = _bounds(one[:, k])
+                one[:, k], two[:, k] = (np.clip(x[:, k], low, high) for x in (one, two))
         unit = np.array([_spread(column) for column in one.T])
         unit = np.where(periods > 0, periods / math.sqrt(12), unit)
         unit[[name.startswith("spectrum_") for name in plan.columns]] = 1.0
@@ -216,6 +225,16 @@ def _between(plan: _Plan, real: NDArray[Any], fake: NDArray[Any]) -> BetweenRows
 
 def _measured(column: NDArray[Any]) -> int:
     return int(np.isfinite(column).sum())
+
+
+def _bounds(column: NDArray[Any]) -> tuple[float, float]:
+    """Values `_FAR` standard deviations below and above the median, by the middle 68 %."""
+    values = column[np.isfinite(column)]
+    if not len(values):
+        return -math.inf, math.inf
+    low, middle, high = np.quantile(values, (0.158655, 0.5, 0.841345))
+    far = _FAR * (high - low) / 2
+    return (middle - far, middle + far) if far > 0 else (-math.inf, math.inf)
 
 
 def _spread(column: NDArray[Any]) -> float:

@@ -117,6 +117,21 @@ def test_a_second_real_sample_is_at_its_floor() -> None:
     assert abs(found["wasserstein_gini"]["z"] or 0) < 5
 
 
+def test_one_absurd_value_does_not_rule_a_distance() -> None:
+    real, fake = rows(400, 0), rows(200, 1)
+    k = NAMES.index("smoothness")
+    plain = properties_family(NAMES).between(real, fake)["wasserstein_smoothness"]
+    fake[7, k] = 1e6
+    one = properties_family(NAMES).between(real, fake)["wasserstein_smoothness"]
+    assert plain < one < plain + 0.1
+    real[3, k] = -1e6
+    assert properties_family(NAMES).between(real, fake)["wasserstein_smoothness"] < plain + 0.1
+    # Where all lie there, they are as far as that.
+    fake[:, k] = 1e6
+    far = properties_family(NAMES).between(real, fake)["wasserstein_smoothness"]
+    assert far == pytest.approx(10, rel=0.25)
+
+
 def test_orientation_is_a_circle_in_units_of_random_angles() -> None:
     names = ("orientation",)
     rng = np.random.default_rng(0)
