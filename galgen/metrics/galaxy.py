@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from galgen.bands import ImageSpec
 from galgen.errors import GalgenError
 from galgen.measure.composite import composite_planes, display_stretch
 from galgen.metrics.galaxy_network import N_FEATURES, SIDE, GalaxyNetwork
-from galgen.randomness import key
+from galgen.randomness import generator
 from galgen.stretch import Stretch
 
 WEIGHTS = Path(__file__).parent / "weights" / "galaxy.safetensors"
@@ -129,7 +129,7 @@ def load_network(path: str | Path = WEIGHTS) -> GalaxyNetwork:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    network = _initialised(0)
+    network = _initialised()
     try:
         network.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -140,14 +140,24 @@ def load_network(path: str | Path = WEIGHTS) -> GalaxyNetwork:
 
 
 def random_network(seed: int = 0) -> GalaxyNetwork:
-    """A network of the same shape with random weights, which has never seen a galaxy."""
-    return _for_use(_initialised(seed))
+    """A network of the same shape with random weights, which has never seen a galaxy.
+
+    The weights are those of He et al. 2015 (arXiv:1502.01852), without which little of an image
+    would come through.
+    """
+    network = _initialised()
+    draw = generator(seed, "galaxy network weights")
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=draw)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return _for_use(network)
 
 
-def _initialised(seed: int) -> GalaxyNetwork:
+def _initialised() -> GalaxyNetwork:
+    # torch's own start draws from the generator that others draw from.
     with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which would reseed GPUs too, and nobody sets these back.
-        torch.default_generator.manual_seed(key(seed, "galaxy network"))
         return GalaxyNetwork().folded()
 
 
