@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from galgen.metrics.conditional import NO_CLASSES
+from galgen.report.names import of_features, order, split
 
 #: Above this part of the variance a measured number is said to follow the request.
 _FOLLOWS = 0.8
@@ -13,7 +14,6 @@ _FOLLOWS = 0.8
 _CHANCE = 5.0
 #: Fewer galaxies than these lie near some straight line by chance.
 _FEWEST = 10
-_FRECHET = "frechet_physics"
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
@@ -29,8 +29,12 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
 
 
 def by_class(classes: Mapping[str, Any]) -> list[str]:
-    """Where the Fréchet distance of each class stands."""
-    scored = {name: entry["metrics"].get(_FRECHET) for name, entry in classes.items()}
+    """Where the leading Fréchet distance of each class stands."""
+    named = order(dict.fromkeys(n for entry in classes.values() for n in entry["metrics"]))
+    leading = next((name for name in named if split(name)[0] == "frechet"), None)
+    if leading is None:
+        return []
+    scored = {name: entry["metrics"].get(leading) for name, entry in classes.items()}
     parts = [
         f"{name} {score['value']:.3g} (floor {score['floor']:.3g}{_z(score)}, n = {score['n']})"
         for name, score in scored.items()
@@ -39,7 +43,8 @@ def by_class(classes: Mapping[str, Any]) -> list[str]:
     missing = [name for name, score in scored.items() if score is None or score["value"] is None]
     if missing:
         parts.append(f"too few galaxies of {', '.join(missing)}")
-    return [f"Fréchet distance by class: {'; '.join(parts)}."] if parts else []
+    lead = f"Fréchet distance ({of_features(split(leading)[1])}) by class"
+    return [f"{lead}: {'; '.join(parts)}."] if parts else []
 
 
 def _z(score: Mapping[str, Any]) -> str:

@@ -6,49 +6,68 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from galgen.bands import ImageSpec
 from galgen.measure.bandorder import colour_pair, reference_band
-from galgen.metrics.comparison import Comparison, Judgement
-from galgen.metrics.nearest import Nearest, orient
-from galgen.report.diagrams import colour_magnitude_png, following_png, histograms_png
-from galgen.report.html import Pair, Report, grid_columns
-from galgen.report.pictures import composite, tile_scale
-from galgen.report.strips import table
+from galgen.measure.photometry import COSMOLOGY
+from galgen.report import figures, pairs, versus
+from galgen.report.encode import uri_within
+from galgen.report.figures import Figure
+from galgen.report.galaxies import Album, album, labels, properties, spread
+from galgen.report.html import Report, Sheet
+from galgen.report.pictures import composite, mosaic, tile_scale
+from galgen.report.strips import GREY, table
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from galgen.metrics.comparison import Comparison, Judgement
+    from galgen.metrics.images import Images
     from galgen.report.pictures import Pictures
+    from galgen.stretch import Stretch
 
+#: Characters of the page for thumbnails, grids, sheets of classes and pairs, in all.
+_THUMBNAILS, _GRIDS, _CLASSES, _PAIRS = 1_700_000, 1_100_000, 500_000, 600_000
 _PIXELS = 48 * 64 * 64
-_PAIRS = 12
+
+#: A generator's sets and what was found.
+Side = tuple["Comparison", "Judgement"]
 
 
-def build(sets: Comparison, judged: Judgement, result: Mapping[str, Any]) -> Report:
-    """Everything that `render` puts on the page.
+def build(
+    sets: Comparison, judged: Judgement, result: Mapping[str, Any], other: Side | None = None
+) -> Report:
+    """Everything that `render` puts on the page; with `other`, of two generators.
 
-    The grids show the first generated galaxies and real ones spread evenly over the set,
-    as many as keep the file small.
+    The grids show the first generated galaxies and real ones spread evenly over the set, as many
+    as keep the file small.
     """
-    most = int(np.clip(_PIXELS // sets.spec.size**2, 8, 48))
-    shown = min(most, len(sets.fake), len(sets.real))
-    columns = grid_columns(sets.spec.size)
-    shown = shown // columns * columns or shown
-    step = max(1, len(sets.real) // shown)
+    sides = [(sets, judged)] + ([other] if other is not None else [])
+    names = versus.names(result) if other is not None else ("generated",)
+    albums = _albums(sides, names)
+    band = sets.spec.bands[reference_band(sets.spec.bands)]
+    shown = properties(albums, band)
+    axes = axis_labels(sets.spec, judged.absolute)
+    named = labels(shown, band, axes[1])
+    spectra = [judged.real.spectra, *(found.fake.spectra for _, found in sides)]
+    copies = [
+        (s, j.copying, a)
+        for (s, j), a in zip(sides, albums[1:], strict=True)
+        if j.copying is not None
+    ]
+    titles = [a.title for a in albums]
     return Report(
         result=result,
-        real=_draw(sets, sets.real[::step][:shown]),
-        fake=_draw(sets, sets.fake[:shown]),
-        diagrams=_diagrams(sets, judged),
-        pairs=_pairs(sets, sets.fake, judged.fake_nearest, "galaxy", None),
-        comparison=_pairs(sets, sets.held, judged.held_nearest, "galaxy", sets.held_names),
-        sheets=_class_sheets(sets),
+        albums=albums,
+        labels=named,
+        grids=_grids(sides, titles),
+        sheets=_class_sheets(sides, names),
+        colours=_colours(sides, albums, axes),
+        properties=_properties(sides, albums, named, result),
+        asked=_asked(sides, albums),
+        spectra=_spectra(titles, spectra),
+        spaces=pairs.spaces(copies, sets.stretch, _PAIRS) if copies else (),
     )
-
-
-def _draw(sets: Comparison, flux: Tensor) -> Pictures:
-    return composite(flux, sets.spec, sets.stretch)
 
 
 def axis_labels(spec: ImageSpec, absolute: bool) -> tuple[str, str]:
@@ -64,99 +83,130 @@ def axis_labels(spec: ImageSpec, absolute: bool) -> tuple[str, str]:
     return label, colour
 
 
-def _diagrams(sets: Comparison, judged: Judgement) -> list[tuple[str, bytes, str]]:
-    labels = axis_labels(sets.spec, judged.absolute)
-    diagrams = []
-    if judged.box is not None and judged.real_points is not None:
-        assert judged.fake_points is not None
-        png = colour_magnitude_png(judged.real_points, judged.fake_points, judged.box, labels)
-        caption = (
-            "The box is median ± 1.75 sigma of the real set (sigma: half the 15.87 % to 84.13 % "
-            "range). For an uncorrelated Gaussian pair 84.6 % lie inside, not 100 %. "
-            "Galaxies without a detection count as outside."
-        )
-        if judged.absolute:
-            caption += " Absolute magnitudes: Planck18, no K-correction."
-        diagrams.append(("Colour-magnitude diagram", png, caption))
-    pairs = (judged.real_columns, judged.fake_columns)
-    names = {"magnitude": labels[0], "r_half": "half-light radius (px)", "ellipticity": "1 − b/a"}
-    panels = {label: (pairs[0][name], pairs[1][name]) for name, label in names.items()}
-    if judged.fake_nearest is not None and judged.held_nearest is not None:
-        distances = (judged.held_nearest.distance, judged.fake_nearest.distance)
-        logs = [np.log10(np.maximum(d.numpy(), 1e-12)) for d in distances]
-        panels["log distance to training set"] = (logs[0], logs[1])
-    detected = judged.details["colour_magnitude"]["detected"]
-    caption = (
-        f"Central source of each image, normalised to 1: detected in {detected['generated']:.1%} "
-        f"of the generated and {detected['real']:.1%} of the real images. In the last panel "
-        "'real' are galaxies not trained on."
-    )
-    diagrams.append(("Measured properties", histograms_png(panels), caption))
-    if judged.following:
-        caption = "The line is where what was measured is what was asked for."
-        if any(pair.real is not None for pair in judged.following.values()):
-            caption += " Of real galaxies: what their catalogue says, and what is measured on them."
-        png = following_png(judged.following)
-        diagrams.append(("Numbers asked for and measured, galaxy by galaxy", png, caption))
-    return diagrams
+def _albums(sides: Sequence[Side], names: Sequence[str]) -> list[Album]:
+    sets, judged = sides[0]
+    most = _THUMBNAILS // (len(sides) + 1)
+    made = [album("real", sets.real, judged.real, sets.spec, sets.stretch, most)]
+    for (own, found), name in zip(sides, names, strict=True):
+        made.append(album(name, own.fake, found.fake, sets.spec, sets.stretch, most))
+    return made
 
 
-def _class_sheets(sets: Comparison) -> list[tuple[Pictures, str]]:
-    """Real and generated galaxies, a class a row."""
-    if sets.asked is None or not sets.asked.classes:
-        return []
-    asked, columns = sets.asked, grid_columns(sets.spec.size)
+def _grids(sides: Sequence[Side], titles: Sequence[str]) -> list[Sheet]:
+    sets = sides[0][0]
+    fewest = min(len(sets.real), *(len(own.fake) for own, _ in sides))
+    shown = min(int(np.clip(_PIXELS // sets.spec.size**2, 8, 48)), fewest)
+    across = grid_columns(sets.spec.size)
+    shown = shown // across * across or shown
     sheets = []
-    for flux, labels, caption in (
-        (sets.real, asked.real_labels, "real"),
-        (sets.fake, asked.fake_labels, "generated, by the class asked for"),
+    for k, (images, title) in enumerate(
+        zip([sets.real, *(own.fake for own, _ in sides)], titles, strict=True)
     ):
-        rows = {name: np.flatnonzero(labels == k)[:columns] for k, name in enumerate(asked.classes)}
-        rows = {name: members for name, members in rows.items() if len(members)}
-        if not rows:
-            continue
-        size = sets.spec.size
-        pictures = np.full((len(rows), columns, size, size, 3), 40, dtype=np.uint8)
-        for place, members in enumerate(rows.values()):
-            pictures[place, : len(members)] = _draw(sets, flux[members])
-        sheets.append((table(pictures, tuple(rows), scale=tile_scale(size)), caption))
+        rows = spread(len(images), shown) if k == 0 else np.arange(shown)
+        sheet = mosaic(_draw(sets, images, rows, sets.stretch), across, scale=1)
+        sheets.append(_sheet(sheet, title, _GRIDS // len(titles), tile_scale(sets.spec.size)))
     return sheets
 
 
-def _pairs(
-    sets: Comparison,
-    queries: Tensor,
-    found: Nearest | None,
-    what: str,
-    names: Sequence[str] | None,
-) -> list[Pair]:
-    """The pairs that lie closest, with the training image turned as it fits best."""
-    if found is None:
-        return []
-    closest = found.distance.argsort()[:_PAIRS].tolist()
-    wanted = _take(sets, [int(found.index[k]) for k in closest])
-    turned = [
-        orient(image, int(found.orientation[k])) for image, k in zip(wanted, closest, strict=True)
-    ]
-    pictures = _draw(sets, queries[closest])
-    others = _draw(sets, torch.stack(turned))
-    captions = [
-        f"{what} {k if names is None else names[k]} and {sets.train_names[int(found.index[k])]}: "
-        f"{float(found.distance[k]):.3g}"
-        for k in closest
-    ]
-    return [Pair(*parts) for parts in zip(pictures, others, captions, strict=True)]
+def grid_columns(size: int) -> int:
+    """Galaxies per row of the page's grids, by side length in pixels."""
+    return 8 if size <= 64 else 4
 
 
-def _take(sets: Comparison, rows: Sequence[int]) -> list[Tensor]:
-    """Training images by row, in one pass over the blocks."""
-    found: dict[int, Tensor] = {}
-    start = 0
-    for block in sets.train():
-        for row in rows:
-            if start <= row < start + len(block):
-                found[row] = block[row - start]
-        start += len(block)
-        if len(found) == len(set(rows)):
-            break
-    return [found[row] for row in rows]
+def _sheet(picture: Pictures, caption: str, most: int, scale: int = 1) -> Sheet:
+    """Stored at its own size and enlarged by the browser, which keeps the file small."""
+    return Sheet(uri_within(picture, most), picture.shape[1] * scale, caption)
+
+
+def _draw(
+    sets: Comparison, images: Images, rows: Sequence[int] | NDArray[np.int64], stretch: Stretch
+) -> Pictures:
+    return composite(images.read(rows), sets.spec, stretch)
+
+
+def _colours(
+    sides: Sequence[Side], albums: Sequence[Album], axes: tuple[str, str]
+) -> Figure | None:
+    judged = sides[0][1]
+    points = [judged.real_points, *(found.fake_points for _, found in sides)]
+    known = [p for p in points if p is not None]
+    if judged.box is None or len(known) < len(points):
+        return None
+    caption = (
+        "The box is median ± 1.75 sigma of the real set (sigma: half the 15.87 % to 84.13 % "
+        "range). For an uncorrelated Gaussian pair 84.6 % lie inside, not 100 %. "
+        "Galaxies without a detection count as outside."
+    )
+    if judged.absolute:
+        caption += f" Absolute magnitudes: {COSMOLOGY}, no K-correction."
+    return figures.colour_magnitude(albums, known, judged.box, axes, caption)
+
+
+def _properties(
+    sides: Sequence[Side],
+    albums: Sequence[Album],
+    named: Mapping[str, str],
+    result: Mapping[str, Any],
+) -> list[Figure]:
+    """A histogram for each; of magnitudes the absolute one, where there is one."""
+    found = []
+    titles = [a.title for a in albums]
+    for name, label in named.items():
+        apparent = name == "magnitude" and "absolute_magnitude" in named
+        if apparent or name.startswith("mag_"):
+            continue
+        values = [np.asarray(a.survey.columns[name], dtype=np.float64) for a in albums]
+        if not any(np.isfinite(v).any() for v in values):
+            continue
+        notes = [figures.property_note(side["metrics"], name) for side in _results(result)]
+        if len(notes) > 1:
+            notes = [
+                f"{a.title}: {note}" for a, note in zip(albums[1:], notes, strict=True) if note
+            ]
+        note = "; ".join(n for n in notes if n)
+        found.append(figures.histogram(label, values, albums, titles, note))
+    return found
+
+
+def _results(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [result, *([result["against"]] if "against" in result else [])]
+
+
+def _asked(sides: Sequence[Side], albums: Sequence[Album]) -> list[Figure]:
+    """Numbers asked for and measured, of each generator by itself."""
+    return [
+        figures.following(
+            name, pair, albums, k + 1, albums[k + 1].title if k or len(sides) > 1 else ""
+        )
+        for k, (_, found) in enumerate(sides)
+        for name, pair in found.following.items()
+    ]
+
+
+def _spectra(titles: Sequence[str], rows: Sequence[Any]) -> Figure | None:
+    known = [r for r in rows if r is not None and len(r)]
+    return figures.spectra(titles, known) if len(known) == len(rows) else None
+
+
+def _class_sheets(sides: Sequence[Side], names: Sequence[str]) -> list[Sheet]:
+    """Real and generated galaxies, a class a row."""
+    sets = sides[0][0]
+    wanted = []
+    if sets.asked is not None:
+        wanted.append((sets.real, sets.asked.real_labels, sets.asked.classes, "real"))
+    for (own, _), name in zip(sides, names, strict=True):
+        if own.asked is not None:
+            caption = f"{name}, by the class asked for"
+            wanted.append((own.fake, own.asked.fake_labels, own.asked.classes, caption))
+    size, across, sheets = sets.spec.size, grid_columns(sets.spec.size), []
+    for images, classes_of, classes, caption in wanted:
+        rows = {name: np.flatnonzero(classes_of == k)[:across] for k, name in enumerate(classes)}
+        rows = {name: members for name, members in rows.items() if len(members)}
+        if not rows:
+            continue
+        pictures = np.full((len(rows), across, size, size, 3), GREY, dtype=np.uint8)
+        for place, members in enumerate(rows.values()):
+            pictures[place, : len(members)] = _draw(sets, images, members, sets.stretch)
+        sheet = table(pictures, tuple(rows), scale=tile_scale(size))
+        sheets.append(_sheet(sheet, caption, _CLASSES // len(wanted)))
+    return sheets

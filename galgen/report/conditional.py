@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from galgen.report.verdict import TITLES
+from galgen.report.names import order, title
 
 _CONFUSION = (
     "Rows are the class that galaxies were asked to be, columns what the network calls them, in "
@@ -29,14 +29,14 @@ def section(result: Mapping[str, Any]) -> list[str]:
     """HTML of what an evaluation (the content of evaluation.json) found about conditions."""
     parts: list[str] = []
     if result.get("classes"):
-        parts += ["<h2>Classes</h2>", _classes(result["classes"]), _note(_CLASSES)]
+        parts += ["<h3>Classes</h3>", _classes(result["classes"]), _note(_CLASSES)]
     conditions = result.get("conditions") or {}
     agreement = conditions.get("agreement")
     if agreement is not None and agreement["value"] is not None:
-        parts += ["<h2>Class asked for and class found</h2>", _agreement(agreement)]
+        parts += ["<h3>Class asked for and class found</h3>", _agreement(agreement)]
         parts += [_note(_CONFUSION), _note(_how(agreement))]
     if conditions.get("numbers"):
-        parts += ["<h2>Numbers asked for and measured</h2>", _numbers(conditions["numbers"])]
+        parts += ["<h3>Numbers asked for and measured</h3>", _numbers(conditions["numbers"])]
         parts.append(_note(_NUMBERS))
     return parts
 
@@ -56,7 +56,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Cells are HTML already; heads are text."""
     top = "".join(f"<th>{escape(h)}</th>" for h in head)
     body = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return (
+        f"<div class=wide><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def _small(text: str) -> str:
@@ -64,10 +66,10 @@ def _small(text: str) -> str:
 
 
 def _classes(classes: Mapping[str, Any]) -> str:
-    metrics = list(dict.fromkeys(name for entry in classes.values() for name in entry["metrics"]))
+    metrics = order(dict.fromkeys(n for entry in classes.values() for n in entry["metrics"]))
     rows = []
     for metric in metrics:
-        cells = [escape(TITLES.get(metric, metric))]
+        cells = [escape(title(metric))]
         for entry in classes.values():
             score = entry["metrics"][metric]
             if score["value"] is None:

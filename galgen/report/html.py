@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from html import escape
-from typing import TYPE_CHECKING, Any
+from importlib.resources import files
+from typing import Any
 
+from galgen.report import copying, pairs, versus
+from galgen.report.asked import sentences
 from galgen.report.conditional import section
-from galgen.report.pictures import mosaic, png_bytes, tile_scale
-from galgen.report.verdict import BETTER, TITLES, verdict
+from galgen.report.figures import Figure
+from galgen.report.galaxies import Album, data
+from galgen.report.names import QUESTIONS, capital, in_space
+from galgen.report.scores import table
+from galgen.report.verdict import WORDS, details, questions
 
-if TYPE_CHECKING:
-    from galgen.report.pictures import Pictures
-
-_JPEG_ABOVE = 600_000
-
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; color: #1c2127;
-       background: #fff; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-p.lead { color: #4a5560; margin-top: 0; } ul.verdict li { margin: .4rem 0; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .35rem .7rem; border-bottom: 1px solid #dde2e7; }
-th:first-child, td:first-child { text-align: left; } th { font-weight: 600; color: #4a5560; }
-td small, figcaption, .note { color: #5b6670; font-size: .85rem; }
-td.null { text-align: left; color: #5b6670; }
-img { max-width: 100%; height: auto; display: block; }
-img.pixels { image-rendering: pixelated; image-rendering: crisp-edges; }
-.sheets { display: flex; flex-wrap: wrap; gap: 1rem; }
-.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; }
-figure { margin: 0; overflow-wrap: anywhere; } .sheets figure { flex: 1 1 26rem; }
-"""
+#: Nothing may be loaded: what is not in the file is not there.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-@dataclass
-class Pair:
-    """A picture and its nearest training image, each (H, W, 3), and how far they are."""
+@dataclass(frozen=True)
+class Sheet:
+    """A picture with what it shows and the width in pixels that it is drawn at."""
 
-    picture: Pictures
-    nearest: Pictures
+    uri: str
+    width: int
     caption: str
 
 
@@ -54,162 +39,224 @@ class Report:
     ----------
     result
         Content of evaluation.json.
-    real, fake
-        Pictures (N, H, W, 3) under one fixed stretch.
-    diagrams
-        (title, PNG bytes, caption).
-    pairs, comparison
-        The nearest pairs of generated and of held-out galaxies.
+    albums
+        Galaxies behind the points: real, generated, and those of a second generator.
+    labels
+        Measured property to its label.
+    grids
+        Real and generated galaxies under one stretch.
     sheets
-        Sheets with a class a row, and their captions.
+        The same with a class a row.
+    colours
+        The colour-magnitude diagram.
+    properties
+        A histogram for each measured property.
+    asked
+        What was asked for and measured.
+    spectra
+        Power spectra.
+    spaces
+        Nearest training images.
     """
 
     result: Mapping[str, Any]
-    real: Pictures
-    fake: Pictures
-    diagrams: Sequence[tuple[str, bytes, str]] = ()
-    pairs: Sequence[Pair] = field(default_factory=list)
-    comparison: Sequence[Pair] = field(default_factory=list)
-    sheets: Sequence[tuple[Pictures, str]] = ()
+    albums: Sequence[Album]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    grids: Sequence[Sheet] = ()
+    sheets: Sequence[Sheet] = ()
+    colours: Figure | None = None
+    properties: Sequence[Figure] = ()
+    asked: Sequence[Figure] = ()
+    spectra: Figure | None = None
+    spaces: Sequence[pairs.Space] = ()
 
 
 def render(report: Report) -> str:
     """The page, without a reference to anything outside it."""
     result = report.result
-    generated, real = result["generated"], result["real"]
-    title = f"{generated['name']} against {real['name']}"
-    lead = (
-        f"{generated['n']} generated and {real['n']} real galaxies of {result['size']} px "
-        f"in {', '.join(result['bands'])}."
-    )
-    parts = [
-        f"<h1>{escape(title)}</h1><p class=lead>{escape(lead)}</p>",
-        "<ul class=verdict>", *(f"<li>{escape(s)}</li>" for s in verdict(result)), "</ul>",
-        "<h2>Scores</h2>", _table(result["metrics"]), _explanation(result),
-        *section(result),
-        "<h2>Real and generated</h2>", _grids(report),
-    ]  # fmt: skip
-    if report.sheets:
-        figures = [
-            f"<figure>{_pixels(sheet, 1, text)}<figcaption>{escape(text)}</figcaption></figure>"
-            for sheet, text in report.sheets
-        ]
-        parts.append(f"<h2>A class a row</h2><div class=sheets>{''.join(figures)}</div>")
-    for heading, png, caption in report.diagrams:
-        image = f'<img alt="{escape(heading, True)}" src="{_uri(png, "png")}">'
-        parts.append(f"<h2>{escape(heading)}</h2>{image}<p class=note>{escape(caption)}</p>")
-    parts += _pair_section("Nearest training images", report.pairs, _PAIRS)
-    parts += _pair_section("The same for real galaxies not trained on", report.comparison, "")
-    parts.append(_footer(result))
-    body = "\n".join(parts)
+    sections = [(name, title, body) for name, title, body in _sections(report) if body]
+    links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title, _ in sections)
+    parts = [_head(result), _answers(result), f"<nav>{links}</nav>"]
+    parts += [
+        f'<section id="{name}"><h2>{escape(title)}</h2>{body}</section>'
+        for name, title, body in sections
+    ]
+    parts += [_footer(result), *_interactive(report)]
+    title = escape(f"{result['generated']['name']} against {result['real']['name']}")
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<title>{title}</title><link rel="icon" href="data:,"><style>{asset("report.css")}</style>'
+        f"</head>\n<body>\n{chr(10).join(parts)}\n</body></html>\n"
     )
 
 
+@cache
+def asset(name: str) -> str:
+    """A file that is shipped beside this one."""
+    return (files("galgen.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _sections(report: Report) -> Iterable[tuple[str, str, str]]:
+    """Name, title and content; those without content are left out."""
+    result, legend = report.result, _legend(report.albums)
+    notes = "".join(f"<p class=note>{escape(text)}</p>" for text in result["notes"])
+    yield "scores", "Scores", table(result) + notes
+    if report.grids:
+        note = "<p class=note>All images of this page are under one fixed stretch.</p>"
+        yield "galaxies", "Real and generated", _sheets(report.grids) + note
+    colours = [report.colours] if report.colours is not None else []
+    yield "colours", "Colour and magnitude", _figures(colours, legend, how=_HOW)
+    yield "properties", "Measured properties", _figures(report.properties, legend, how=_HOW)
+    spectrum = [report.spectra] if report.spectra is not None else []
+    yield "spectra", "Power spectra", _figures(spectrum, legend)
+    yield "copies", "Nearest training images", _copies(report, legend)
+    told = sentences(result)
+    conditions = "".join(f"<p>{escape(text)}</p>" for text in told) + "".join(section(result))
+    yield "asked", "What was asked for", conditions + _figures(report.asked, legend, how=_ASKED)
+    yield "classes", "A class a row", _sheets(report.sheets) if report.sheets else ""
+
+
+_HOW = (
+    "Each dot is a galaxy: point at it to see it, click to keep it open, click a name above to "
+    "hide its set. By keyboard: arrows, Enter and Escape."
+)
+_ASKED = (
+    "The line is where what was measured is what was asked for; of real galaxies, what their "
+    "catalogue says and what is measured on them."
+)
+_RELATIVE = (
+    "Distance to the nearest training image over that to the tenth nearest: a copy is much nearer "
+    "to one than to the next. Here 'real' are galaxies that were not trained on."
+)
 _PAIRS = (
-    "Left a generated galaxy, right the training image nearest to it, turned and flipped as it "
-    "fits best; the pairs that lie closest. The number is the mean squared difference in "
-    "stretched pixels."
+    "Left the galaxy, right the training image nearest to it, turned as it fits; the pairs that "
+    "lie closest, with their relative distance. A generator that copies has pairs that are the "
+    "same galaxy; real galaxies that were not trained on show how alike two can be by chance."
 )
 
 
-def _table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = []
-    for name, score in metrics.items():
-        label = (
-            f"<td>{escape(TITLES.get(name, name))}<br><small>{BETTER.get(name, '')}</small></td>"
-        )
-        if score["value"] is None:
-            rows.append(f"<tr>{label}<td class=null colspan=5>{escape(score['reason'])}</td></tr>")
-            continue
-        low, high = score["interval"]
-        z = "" if score["z"] is None else f"{score['z']:+.1f}"
-        cells = (_number(score["value"]), _number(score["floor"]),
-                 f"{_number(low)} to {_number(high)}", z, str(score["n"]))  # fmt: skip
-        rows.append(f"<tr>{label}{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
-    head = "".join(f"<th>{h}</th>" for h in ("metric", "value", "floor", "95 % interval", "z", "n"))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-
-
-def _number(value: float) -> str:
-    return f"{value:#.3g}".rstrip(".")
-
-
-def _explanation(result: Mapping[str, Any]) -> str:
-    text = (
-        "The floor is what real galaxies score against other real galaxies at the same number n, "
-        "the mean over 20 random splits; z is the distance from it in standard deviations of "
-        "those splits, and positive is worse."
+def _head(result: Mapping[str, Any]) -> str:
+    generated, real = result["generated"], result["real"]
+    names, counts = escape(generated["name"]), f"{generated['n']:,} generated"
+    if "against" in result:
+        one, two = versus.names(result)
+        names = f"{escape(one)} <small>and</small> {escape(two)}"
+        counts = f"Twice {counts}"
+    lead = (
+        f"{counts} and {real['n']:,} real galaxies of {result['size']} px in "
+        f"{', '.join(result['bands'])}."
     )
-    return "".join(f"<p class=note>{escape(s)}</p>" for s in (text, *result["notes"]))
+    against = "".join(f"<p class=against>{escape(s)}</p>" for s in versus.sentences(result))
+    return (
+        f"<header><h1>{names} <small>against</small> {escape(real['name'])}</h1>"
+        f"<p class=lead>{escape(lead)}</p>{against}</header>"
+    )
 
 
-def grid_columns(size: int) -> int:
-    """Galaxies per row of the page's grids, by side length in pixels."""
-    return 8 if size <= 64 else 4
+def _answers(result: Mapping[str, Any]) -> str:
+    sides = [(result, "")]
+    if "against" in result:
+        one, two = versus.names(result)
+        sides = [(result, one), (result["against"], two)]
+    rows = []
+    for side, name in sides:
+        said = details(side)
+        cards = []
+        for key, answer in questions(side).items():
+            more = "".join(f"<li>{escape(text)}</li>" for text in said[key])
+            more = f"<details><summary>Details</summary><ul>{more}</ul></details>" if more else ""
+            cards.append(
+                f'<article class="{answer["answer"]}"><h2>{QUESTIONS[key]}</h2>'
+                f"<span class=word>{WORDS[answer['answer']]}</span>"
+                f"<p>{escape(answer['sentence'])}</p>{more}</article>"
+            )
+        title = f"<h3>{escape(name)}</h3>" if name else ""
+        rows.append(f"{title}<div class=answers>{''.join(cards)}</div>")
+    return "".join(rows)
 
 
-def _grids(report: Report) -> str:
-    figures = []
-    for pictures, name in ((report.real, "real"), (report.fake, "generated")):
-        sheet = mosaic(pictures, grid_columns(pictures.shape[2]), scale=1)
-        image = _pixels(sheet, tile_scale(pictures.shape[2]), name)
-        figures.append(f"<figure>{image}<figcaption>{name}</figcaption></figure>")
-    note = "All images under one fixed stretch."
-    return f"<div class=sheets>{''.join(figures)}</div><p class=note>{note}</p>"
+def _legend(albums: Sequence[Album]) -> str:
+    buttons = [
+        f'<button type=button class="s{k}" data-set="{k}" aria-pressed="true">'
+        f"{escape(a.title)}</button>"
+        for k, a in enumerate(albums)
+    ]
+    return f"<div class=legend>{''.join(buttons)}</div>"
 
 
-def _pair_section(title: str, pairs: Sequence[Pair], note: str) -> list[str]:
-    if not pairs:
+def _figures(figures: Sequence[Figure], legend: str, how: str = "") -> str:
+    if not figures:
+        return ""
+    large = [f for f in figures if 'class="large"' in f.drawing]
+    small = [f for f in figures if f not in large]
+    body = "".join(_figure(f, large=True) for f in large)
+    if small:
+        body += f"<div class=panels>{''.join(map(_figure, small))}</div>"
+    note = f"<p class=note>{escape(how)}</p>" if how else ""
+    return f"{legend}{body}{note}"
+
+
+def _figure(figure: Figure, large: bool = False) -> str:
+    kind = "plot" + (" galaxies" if figure.galaxies else "") + (" large" if large else "")
+    title = "" if large else f"<h3>{escape(figure.title)}</h3>"
+    caption = f"<figcaption>{escape(figure.caption)}</figcaption>" if figure.caption else ""
+    return f'<figure class="{kind}">{title}{figure.drawing}{caption}</figure>'
+
+
+def _sheets(sheets: Sequence[Sheet]) -> str:
+    figures = [
+        f'<figure style="max-width:{sheet.width}px"><img class=pixels '
+        f'alt="{escape(sheet.caption, True)}" src="{sheet.uri}">'
+        f"<figcaption>{escape(sheet.caption)}</figcaption></figure>"
+        for sheet in sheets
+    ]
+    return f"<div class=sheets>{''.join(figures)}</div>"
+
+
+def _copies(report: Report, legend: str) -> str:
+    if not report.spaces:
+        return ""
+    panels = _figures([space.distances for space in report.spaces], legend, how=_RELATIVE)
+    parts = [panels, f"<p class=note>{escape(_PAIRS)}</p>"]
+    told = copying.by_space(report.result["metrics"])
+    for space in report.spaces:
+        parts.append(f"<h3>{escape(capital(in_space(space.name)))}</h3>")
+        if space.name in told:
+            parts.append(f"<p class=note>{escape(told[space.name])}</p>")
+        parts += [pairs.section(row) for row in space.rows]
+    return "".join(parts)
+
+
+def _interactive(report: Report) -> list[str]:
+    """What shows galaxies: thumbnails, numbers and the script."""
+    if not report.albums:
         return []
-    figures = []
-    for pair in pairs:
-        both = [pair.picture[None], pair.nearest[None]]
-        sheet = mosaic(_join(both), 2, scale=1)
-        image = _pixels(sheet, tile_scale(pair.picture.shape[1]), pair.caption)
-        figures.append(f"<figure>{image}<figcaption>{escape(pair.caption)}</figcaption></figure>")
-    head = f"<h2>{escape(title)}</h2>" + (f"<p class=note>{escape(note)}</p>" if note else "")
-    return [f"{head}<div class=pairs>{''.join(figures)}</div>"]
-
-
-def _join(pictures: Sequence[Pictures]) -> Pictures:
-    import numpy as np
-
-    return np.concatenate(pictures)
-
-
-def _pixels(sheet: Pictures, scale: int, alt: str) -> str:
-    """Stored at its own size and enlarged by the browser, which keeps the file small."""
-    content, kind = png_bytes(sheet), "png"
-    if len(content) > _JPEG_ABOVE:
-        content, kind = _jpeg(sheet), "jpeg"
-    width = sheet.shape[1] * scale
-    return f'<img class=pixels width={width} alt="{escape(alt, True)}" src="{_uri(content, kind)}">'
-
-
-def _jpeg(sheet: Pictures) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, format="JPEG", quality=90)
-    return buffer.getvalue()
-
-
-def _uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    numbers = data(report.albums, report.labels)
+    return [
+        *(f'<img id="sheet-{k}" alt="" hidden src="{a.sheet}">'
+          for k, a in enumerate(report.albums)),
+        '<div id="tip" role="status" aria-live="polite" hidden></div>',
+        '<aside id="panel" aria-label="A galaxy" hidden></aside>',
+        f'<script type="application/json" id="numbers">{numbers}</script>',
+        f"<script>{asset('report.js')}</script>",
+    ]  # fmt: skip
 
 
 def _footer(result: Mapping[str, Any]) -> str:
-    generated, real = result["generated"], result["real"]
-    facts = [
-        f"Generated: {generated['source']}",
-        *([f"checkpoint sha256 {generated['digest'][:12]}, {generated['images']} images seen"]
-          if generated.get("digest") else []),
-        f"Real: {real['source']}",
+    sides = [result["generated"]]
+    if "against" in result:
+        sides.append(result["against"]["generated"])
+    facts = []
+    for side in sides:
+        facts.append(f"Generated: {side['source']}")
+        if side.get("digest"):
+            seen = f"{side['images']:,} images seen"
+            facts.append(f"checkpoint sha256 {side['digest'][:12]}, {seen}")
+    facts += [
+        f"Real: {result['real']['source']}",
         f"seed {result['seed']}",
         f"galgen {result['version']}",
-    ]  # fmt: skip
-    return f"<p class=note>{escape(' · '.join(facts))}</p>"
+    ]
+    return f"<footer class=note>{escape(' · '.join(facts))}</footer>"
