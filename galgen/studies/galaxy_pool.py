@@ -103,25 +103,18 @@ def _real(folder: Path, seed: int, most: int | None) -> list[Pool]:
     if (folder / "gz1_jpg").is_dir():
         labels = str(folder / "gz1_jpg" / "labels.csv") + ":label"
         crops = (150, 212, 276)
-        found.append(_pictures(folder / "gz1_jpg", 423, crops, 3.5, seed, most, labels))
-    if (folder / "radio_first_png").is_dir():
-        place = folder / "radio_first_png" / "train"
-        found.append(_pictures(place, 300, (128, 150, 212, 300), 3.5, seed, most))
-    for name, share, select in (
-        ("hsc_grizy_fits_32", 0.5, None),
-        ("hsc_grizy_fits_48", 0.4, None),
-        ("ceers_7band_fits", 0.2, None),
-        ("sdss_ugriz_fits", 0.2, None),
+        found.append(_pictures(folder / "gz1_jpg", 423, crops, 4.0, seed, most, labels))
+    for name, size, share in (
+        ("hsc_grizy_fits_32", 32, 0.5),
+        ("hsc_grizy_fits_48", 48, 0.4),
+        ("ceers_7band_fits", 100, 0.2),
+        ("sdss_ugriz_fits", 64, 0.2),
     ):
         if (folder / name).is_dir():
             group = "catalog.csv:scene" if name.startswith("hsc") else None
-            cutouts = open_set(folder / name, size=_SIZES.get(name), group=group, select=select,
-                               count=most, seed=seed)  # fmt: skip
+            cutouts = open_set(folder / name, size=size, group=group, count=most, seed=seed)
             found.append(_stamps(cutouts, name, share, seed))
     return found
-
-
-_SIZES = {"hsc_grizy_fits_32": 32, "hsc_grizy_fits_48": 48, "ceers_7band_fits": 100}
 
 
 def _pictures(

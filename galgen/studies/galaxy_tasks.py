@@ -73,6 +73,8 @@ def make_batch(pools: Sequence[Pool], source: Tensor, rows: Tensor, g: torch.Gen
     copies = torch.where(even, copies, torch.where(unturned, 0, turned))
     planes = torch.stack([_views(pools, source, rows, copies[v]) for v in range(3)])
     planes = moved(planes.flatten(0, 1), g).unflatten(0, (3, size)).float() / 255
+    planes, made_grey = _varied(planes, g)
+    grey = grey | made_grey
     softening = _softening(softening, g)
     one, other = draw_distortions(size, grey, g), draw_distortions(size, grey, g)
     halved = torch.rand(size, generator=g) < 0.15
@@ -108,6 +110,20 @@ def moved(planes: Tensor, g: torch.Generator) -> Tensor:
     y, x = ((a + s).clamp(0, side - 1) for a, s in zip((y, x), shift, strict=True))
     place = (y * side + x).flatten(1)[:, None].expand(-1, planes.shape[1], -1)
     return planes.flatten(2).gather(2, place).view_as(planes)
+
+
+def _varied(planes: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Sets of other kinds than there are: some galaxies grey, some without the faintest light.
+
+    All views (V, N, 3, H, W) of a galaxy are treated alike. Also gives which became grey, (N,).
+    """
+    u = torch.rand(3, planes.shape[1], generator=g)
+    grey, clipped = u[0] < 0.15, u[1] < 0.15
+    planes = planes.clone()
+    planes[:, grey] = planes[:, grey].mean(2, keepdim=True).expand(-1, -1, 3, -1, -1)
+    least = 0.3 * u[2, clipped, None, None, None]
+    planes[:, clipped] = ((planes[:, clipped] - least) / (1 - least)).clamp_min(0)
+    return planes, grey
 
 
 def _softening(known: Tensor, g: torch.Generator) -> Tensor:
