@@ -74,9 +74,9 @@ def main() -> None:
         about = spec(size)
         bright = np.minimum(truth["snr_g"], truth["snr_r"]).astype(float) > SNR
         truth = {name: column[bright] for name, column in truth.items()}
-        snr = np.median(truth["snr_g"].astype(float)), np.median(truth["snr_r"].astype(float))
-        middle.append(f"{size} px ({frame}): {snr[0]:.0f} in g, {snr[1]:.0f} in r")
-        sigma = 2.5 / np.log(10) * np.hypot(1 / truth["snr_g"], 1 / truth["snr_r"])
+        one, two = (truth[f"snr_{band}"].astype(float) for band in "gr")
+        middle.append(f"{size} px ({frame}): {np.median(one):.0f} in g, {np.median(two):.0f} in r")
+        sigma = 2.5 / np.log(10) * np.hypot(1 / one, 1 / two)
         fit = agreement(np.random.default_rng(0).normal(0, sigma), 0 * sigma)["scatter"]
         for method in METHODS:
             columns = measure(flux[bright], about, method=method)  # type: ignore[arg-type]
