@@ -2,7 +2,7 @@
 
 Cuts each set into training images, held-out ones and fresh ones, takes each kind of copy of
 training images for a generated set, and prints C_T (below -3 is copying) and the fraction that is
-nearer than 99 % of held-out galaxies are::
+nearer than 99 % of held-out galaxies are. Fresh galaxies are cut out anew some times::
 
     python benchmarks/copies.py --data DATA
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from torch import Tensor
 
 from galgen.bands import ImageSpec
 from galgen.data.sets import open_set
-from galgen.metrics.copies import COPIES, nearest_training
+from galgen.metrics.copies import COPIES, NEIGHBOUR, nearest_training
 from galgen.metrics.features import FeatureExtractor, PhysicsFeatures
 from galgen.metrics.frames import Framing, blur_matrix, blurred, turned
 from galgen.metrics.galaxy import GalaxyFeatures
-from galgen.metrics.spaces import fit_spaces
+from galgen.metrics.nearest import Nearest, Search
+from galgen.metrics.spaces import Space, fit_spaces
 from galgen.stretch import Stretch
 
 #: Set to folder (built-in sets have none) and how it is opened.
@@ -77,11 +79,32 @@ def kinds(train: Tensor, fresh: Tensor, spec: ImageSpec, noise: Tensor) -> dict[
     }
 
 
-def cut(images: Tensor, most: int, train: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Training, held-out and fresh images, drawn at random; the last two of one number."""
-    images = images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))]
-    n = min(most, len(images) // 4)
-    return images[2 * n :][:train], images[:n], images[n : 2 * n]
+def cut(count: int, most: int, train: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions of training, held-out and fresh images; the last two of one number."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    n = min(most, count // 4)
+    return order[2 * n :][:train], order[:n], order[n : 2 * n]
+
+
+def calibration(
+    images: Tensor, spaces: list[Space], cuts: Sequence[tuple[Tensor, ...]]
+) -> list[str]:
+    r"""Share of cuts in which fresh galaxies have \|C_T\| < 3, and the largest, by space."""
+    cells = []
+    for space in spaces:
+        blocks = [space(block) for block in images.split(256)]
+        rows, active = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+        values = []
+        for train, *sides in cuts:
+            distances = []
+            for side in sides:
+                search = Search(space.variants(rows[side[active[side]]]), NEIGHBOUR)
+                search.add(rows[train], active[train])
+                every = torch.ones(int(active[side].sum()), dtype=torch.bool)
+                distances.append(Nearest.of(search.found(), every.numpy()).rows)
+            values.append(abs(COPIES.between(*distances)["copies"]))
+        cells.append(f"{sum(v < 3 for v in values)} of {len(values)} (< {max(values):.1f})")
+    return cells
 
 
 def main() -> None:
@@ -90,14 +113,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the real sets")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("-n", type=int, default=500, help="most generated and held-out galaxies")
-    parser.add_argument("--train", type=int, default=2000, help="most training images")
+    parser.add_argument("--train", type=int, default=1500, help="most training images")
+    parser.add_argument("--cuts", type=int, default=20, help="of fresh galaxies")
     given = parser.parse_args()
     for name in given.sets.split(","):
         folder, options = SETS[name]
         cutouts = open_set(given.data / folder if folder else name, **options)
         spec = cutouts.spec
         images = torch.from_numpy(cutouts.read(range(len(cutouts))))
-        train, held, fresh = cut(images, given.n, given.train)
+        cuts = [cut(len(images), given.n, given.train, seed) for seed in range(given.cuts)]
+        train, held, fresh = (images[part] for part in cuts[0])
         begun = time.perf_counter()
         stretch = None if spec.display else Stretch.fit(train)
         extractors: list[FeatureExtractor] = [
@@ -105,7 +130,7 @@ def main() -> None:
             PhysicsFeatures.fit(train, spec),
         ]
         spaces = fit_spaces(train, extractors)
-        # Noise doubles the sky's variance; a picture's is at least one grey level.
+        # Noise doubles the sky's variance.
         noise = Framing.fit(train).sky_noise
         sets = kinds(train[: len(held)], fresh, spec, noise)
         sides = {side: flux.split(256) for side, flux in {"held": held, **sets}.items()}
@@ -121,6 +146,8 @@ def main() -> None:
                 value = COPIES.between(*rows)
                 cells.append(f"{value['copies']:+.1f} ({value['nearer']:.1%})")
             print(f"| {side} | {' | '.join(cells)} |", flush=True)
+        drawn = calibration(images, spaces, cuts)
+        print(f"| fresh, {len(cuts)} cuts | {' | '.join(drawn)} |", flush=True)
 
 
 if __name__ == "__main__":

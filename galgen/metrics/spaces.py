@@ -101,7 +101,7 @@ class AlignedSpace:
 
     def variants(self, rows: Tensor) -> Tensor:
         """The four mirror images (N, 4, D) along the axes."""
-        x = rows.view(len(rows), -1, self.pixels, self.pixels)
+        x = rows.view(-1, self.framing.stretch.n_bands, self.pixels, self.pixels)
         return torch.stack([x, x.flip(-1), x.flip(-2), x.flip(-1, -2)], 1).flatten(2)
 
 
