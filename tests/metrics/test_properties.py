@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scipy.integrate import quad
 from scipy.stats import norm, wasserstein_distance
 from torch import Tensor
 
+from galgen import open_set
 from galgen.bands import ImageSpec
 from galgen.errors import ConfigError
 from galgen.metrics.properties import PropertyDistances, properties_family, property_scores
@@ -130,6 +132,27 @@ def test_one_absurd_value_does_not_rule_a_distance() -> None:
     fake[:, k] = 1e6
     far = properties_family(NAMES).between(real, fake)["wasserstein_smoothness"]
     assert far == pytest.approx(10, rel=0.25)
+
+
+def test_halves_of_real_galaxies_agree(real_data: Callable[[str], Path]) -> None:
+    cutouts = open_set(str(real_data("sdss_ugriz_fits")))
+    flux = torch.from_numpy(cutouts.read(range(len(cutouts))))
+    names = property_names(cutouts.spec)
+    table = measure_rows(flux, cutouts.spec).double().numpy()
+    assert np.isfinite(table[:, names.index("gini")]).mean() > 0.9
+    order = np.random.default_rng(0).permutation(len(table))
+    half = len(table) // 2
+    found = property_scores(table[order[:half]], table[order[half:]], names)
+    for group in ("morphology", "spectrum", "bulge", "wasserstein"):
+        assert abs(found[group]["z"] or 0) < 4
+    reddened = flux.clone()
+    reddened[:, cutouts.spec.bands.index("g")] *= 0.6
+    changed = measure_rows(reddened[order[half:]], cutouts.spec, morphology=False).double().numpy()
+    bare = property_names(cutouts.spec, morphology=False)
+    same = [names.index(name) for name in bare]
+    worse = property_scores(table[order[:half]][:, same], changed, bare)
+    before = found["wasserstein_colour"]["value"] or 0
+    assert (worse["wasserstein_colour"]["value"] or 0) > 2 * before
 
 
 def test_orientation_is_a_circle_in_units_of_random_angles() -> None:
