@@ -6,6 +6,7 @@ band with the same aperture, so that colours compare the same part of the galaxy
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -32,6 +33,8 @@ __all__ = [
 COSMOLOGY = "Planck18"
 Method = Literal["kron", "dilated", "aperture"]
 METHODS: tuple[str, ...] = get_args(Method)
+#: Numbers of float64 pixels at a time, which bounds memory and stays near the processor.
+_NUMBERS = 2**18
 
 
 def measure(
@@ -87,29 +90,31 @@ def measure(
     -----
     Nothing is deblended: touching galaxies are one source.
     """
-    pixels = np.asarray(flux, dtype=np.float64)
-    if pixels.ndim != 4 or pixels.shape[1] != spec.n_bands:
-        raise ValueError(f"expected (N, {spec.n_bands}, H, W), got {pixels.shape}")
+    shape = tuple(flux.shape)
+    if len(shape) != 4 or shape[1] != spec.n_bands:
+        raise ValueError(f"expected (N, {spec.n_bands}, H, W), got {shape}")
     if method not in METHODS:
         raise ValueError(f"method is {', '.join(METHODS[:-1])} or {METHODS[-1]}, not {method!r}")
-    n, side = len(pixels), min(pixels.shape[-2:])
-    sky = estimate_sky(pixels, spec.display)
-    level = sky.level[:, :, None, None]
-    residual = np.where(np.isfinite(pixels), pixels - level, 0.0)
-    reference = reference_image(residual, sky.noise)
+    radius = radius or min(shape[2:]) / 4
     names = ("x", "y", "radius", "r_half", "ellipticity", *(f"flux_{b}" for b in spec.bands))
-    rows = np.full((n, len(names)), np.nan)
-    detected = np.zeros(n, dtype=bool)
-    for i, labels in enumerate(segments(reference)):
-        label = central_label(labels)
-        if label is None:
-            continue
-        detected[i] = True
-        if method == "aperture":
-            rows[i] = circle(residual[i], reference[i], labels, label, radius or side / 4)
-        else:
-            add_up = kron if method == "kron" else dilated
-            rows[i] = add_up(residual[i], reference[i], labels, label)
+    rows = np.full((shape[0], len(names)), np.nan)
+    detected = np.zeros(shape[0], dtype=bool)
+    step = max(1, _NUMBERS // max(1, math.prod(shape[1:])))
+    for first in range(0, shape[0], step):
+        pixels = np.asarray(flux[first : first + step], dtype=np.float64)
+        sky = estimate_sky(pixels, spec.display)
+        residual = np.where(np.isfinite(pixels), pixels - sky.level[:, :, None, None], 0.0)
+        reference = reference_image(residual, sky.noise)
+        for i, labels in enumerate(segments(reference)):
+            label = central_label(labels)
+            if label is None:
+                continue
+            source = residual[i], reference[i], labels, label
+            detected[first + i] = True
+            if method == "aperture":
+                rows[first + i] = circle(*source, radius)
+            else:
+                rows[first + i] = kron(*source) if method == "kron" else dilated(*source)
     columns: Columns = {"detected": detected}
     columns |= {name: rows[:, k].copy() for k, name in enumerate(names)}
     zero_points = (None,) * spec.n_bands if spec.display else spec.zero_points
