@@ -87,13 +87,7 @@ class Framing:
 
     @classmethod
     def fit(cls, flux: Tensor) -> Framing:
-        """Take stretch and threshold from training images (N, C, H, W).
-
-        Raises
-        ------
-        DataError
-            If a band is constant over all of them.
-        """
+        """Take stretch and threshold from training images (N, C, H, W)."""
         flux = torch.nan_to_num(flux.float())
         found = cls(soft_stretch(flux), flux.shape[-1])
         light = found._light(found.stretched(flux))
@@ -154,6 +148,10 @@ def soft_stretch(flux: Tensor) -> Stretch:
     A sky that was clipped, as in published radio pictures, has no noise to go by, and an asinh
     of next to no softening would make any noise in a generated sky as bright as galaxies.
     """
+    # A band without light in any image says nothing, and must not stop the others.
+    low, high = (flux.amin((0, 2, 3)), flux.amax((0, 2, 3)))
+    dark = high <= low
+    flux = torch.where(dark.view(-1, 1, 1), torch.linspace(0, 1, flux.shape[-1]).to(flux), flux)
     found = Stretch.fit(flux, "asinh")
     level = found.low.to(flux).view(-1, 1, 1)
     clipped = (flux == level).double().mean((0, 2, 3)).cpu() > _CLIPPED

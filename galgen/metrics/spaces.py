@@ -26,7 +26,7 @@ _SMALL = 1e-6
 #: Weight of the spread among images beside that of changes in one: directions that nothing
 #: changes must not weigh without bound.
 _BETWEEN = 0.01
-_FEATURE_SAMPLE = 1024
+_FEATURE_SAMPLE = 512
 
 
 class Space(Protocol):
@@ -188,7 +188,7 @@ class FeatureSpace:
     ) -> FeatureSpace:
         """With what turns, shifts and noise do to training images (N, C, H, W).
 
-        At most 1,024 of them are looked at.
+        At most 512 of them are looked at.
         """
         flux = torch.nan_to_num(flux.float())
         framing = framing or Framing.fit(flux)

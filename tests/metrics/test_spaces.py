@@ -111,6 +111,17 @@ def test_any_bands_and_small_sizes(bands: int, size: int, galaxies: Galaxies) ->
         assert torch.isfinite(rows).all()
 
 
+def test_a_dark_band_stops_nothing(galaxies: Galaxies) -> None:
+    images = galaxies(20, bands=3)
+    images[:, 1] = 4.0
+    for space in fit_spaces(images):
+        rows, active = space(images)
+        assert active.all()
+        assert torch.isfinite(rows).all()
+    for space in fit_spaces(torch.zeros(5, 1, 16, 16)):
+        assert not space(torch.zeros(3, 1, 16, 16))[1].any()
+
+
 def test_other_shapes_are_refused(galaxies: Galaxies) -> None:
     space = PolarSpace.fit(galaxies(6))
     with pytest.raises(ValueError, match="expected images"):
