@@ -17,7 +17,7 @@ _QUALITIES = (90, 80, 65)
 #: Each time that no quality is small enough the picture shrinks by this.
 _SHRINK = 0.8
 #: A PNG of more pixels than this is not tried.
-_PNG_PIXELS = 600_000
+_PNG_PIXELS = 300_000
 
 
 def uri_within(picture: Pictures, most: int) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from galgen.metrics.images import Images
 from galgen.metrics.survey import Survey
@@ -93,11 +95,18 @@ def spread(total: int, most: int) -> NDArray[np.int64]:
 def thumbnails(
     images: Images, rows: NDArray[np.int64], spec: ImageSpec, stretch: Stretch, side: int
 ) -> Pictures:
-    """Pictures (K, side, side, 3), read a block at a time."""
+    """Pictures (K, side, side, 3), read a block at a time.
+
+    Fluxes of galaxies that are far larger are binned before they are drawn, which is quick.
+    """
     found = []
+    bins = spec.size // side
     block = int(np.clip(_BLOCK_PIXELS // math.prod(spec.shape), 1, _BLOCK))
     for start in range(0, len(rows), block):
-        drawn = composite(images.read(rows[start : start + block]), spec, stretch)
+        flux = images.read(rows[start : start + block])
+        if bins > 1:
+            flux = F.avg_pool2d(torch.nan_to_num(flux), bins)
+        drawn = composite(flux, spec, stretch)
         found.append(_small(drawn, side))
     return np.concatenate(found)
 

@@ -102,15 +102,16 @@ def order(names: Iterable[str]) -> list[str]:
     # As the page reads: the distance itself before what it becomes with more galaxies.
     kinds[:2] = kinds[1::-1]
 
-    def place(name: str) -> tuple[int, int, int]:
+    def place(name: str) -> tuple[int, int, str, int]:
         asked = questions.index(question(name))
         if asked == 1:
-            return asked, 0 if name in _PHYSICAL else 1, 0
+            return asked, 0 if name in _PHYSICAL else 1, "", 0
         kind, extractor = split(name)
         if not kind:
-            return asked, len(extractors), 0
+            return asked, len(extractors) + 1, "", 0
         known = extractor in extractors
-        return asked, extractors.index(extractor) if known else len(extractors), kinds.index(kind)
+        number = extractors.index(extractor) if known else len(extractors)
+        return asked, number, extractor, kinds.index(kind)
 
     return sorted(names, key=place)
 

@@ -97,7 +97,7 @@ def _closest(
 
 
 def _small(flux: Tensor) -> Tensor:
-    return flux if flux.shape[-1] <= _SIDE else F.adaptive_avg_pool2d(flux, _SIDE)
+    return flux if flux.shape[-1] <= _SIDE else F.adaptive_avg_pool2d(torch.nan_to_num(flux), _SIDE)
 
 
 def _beside(left: Pictures, right: Pictures) -> Pictures:

@@ -73,6 +73,11 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     (first, most), (second, fewer) = sorted(
         zip((one, two), wins, strict=True), key=lambda pair: len(pair[1]), reverse=True
     )
+    if len(most) == len(fewer):
+        return [
+            f"Neither of {one} and {two} is nearer to the real galaxies: each is in {len(most)} of "
+            f"{len(found)} scores; {open_} do not tell them apart."
+        ]
     less = f"in {len(fewer)}{_where(fewer)}" if fewer else "in none"
     return [
         f"{first} is nearer to the real galaxies in {len(most)} of {len(found)} scores"

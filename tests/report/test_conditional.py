@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from galgen.metrics.agreement import agreement
-from galgen.metrics.conditional import NO_CLASSES, Following
+from galgen.metrics.conditional import NO_CLASSES
 from galgen.metrics.requested import follow
 from galgen.metrics.scorecard import null
 from galgen.report.asked import agreed, by_class, followed, sentences
 from galgen.report.conditional import section
-from galgen.report.diagrams import following_png
 
 
 def judged(right: float, real: float, n: int = 200) -> dict[str, Any]:
@@ -128,15 +127,3 @@ def test_without_conditions_nothing_is_said() -> None:
     assert len(sentences(null_result)) == 1
     null_result["conditions"]["agreement"]["reason"] = NO_CLASSES
     assert sentences(null_result) == []
-
-
-def test_scatter_diagrams_of_poor_numbers() -> None:
-    rng = np.random.default_rng(0)
-    good, nothing = rng.normal(size=50), np.full(50, np.nan)
-    panels = {
-        "mag_r": Following(good, good + 0.1, good, good, "mag"),
-        "g-r": Following(good, nothing, None, None, "mag"),
-        "r_half": Following(np.ones(50), np.ones(50), None, None, "px"),
-        "ellipticity": Following(nothing, nothing, nothing, nothing, ""),
-    }
-    assert following_png(panels).startswith(b"\x89PNG\r\n")
