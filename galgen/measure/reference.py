@@ -164,7 +164,7 @@ def measure_some(light: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float6
                     cutout_extent=2.0 * max(image.shape),
                 )
             # It has assertions and root finders that give up on odd images: not measured.
-            except Exception:  # noqa: BLE001
+            except Exception:
                 continue
             values = [float(getattr(found, name)) for name in NAMES.values()]
             flag = int(found.flag)

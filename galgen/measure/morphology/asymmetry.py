@@ -59,18 +59,16 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
 
 
-def asymmetry(
-    image: Tensor, counts: Tensor, centre: Tensor, radius: Tensor, sky: Tensor
-) -> Tensor:
+def asymmetry(image: Tensor, counts: Tensor, centre: Tensor, radius: Tensor, sky: Tensor) -> Tensor:
     r"""Asymmetry (N,) about `centre` (N, 2) within a circle of `radius` (N,).
 
-    :math:`A = (\sum |f - f_{180}| - n\, a_{sky}) / \sum |f|` with the sky's own asymmetry per pixel
-    `sky` (N,) (Conselice 2003; Lotz et al. 2004, eq. 10). Pixels that do not count, or half of whose
-    counterpart does not, are left out of all three sums.
+    :math:`A = (\sum |f - f_{180}| - n\, a_{sky}) / \sum |f|` with the sky's own asymmetry per
+    pixel `sky` (N,) (Conselice 2003; Lotz et al. 2004, eq. 10). Pixels that do not count, or half
+    of whose counterpart does not, are left out of all three sums.
     """
     weight = aperture(image, centre, radius)
     if not counts.all():
-        weight = weight * (counts & (turned(padded(counts.to(image)), centre) > 0.5))
+        weight = weight * counts * (turned(padded(counts), centre) > 0.5)
     difference = (image - turned(padded(image), centre)).abs()
     light = _dot(weight, image.abs()).clamp_min(_SMALL)
     return (_dot(weight, difference) - weight.sum((1, 2)) * sky) / light
@@ -78,7 +76,12 @@ def asymmetry(
 
 @torch.no_grad()
 def centre_of_asymmetry(
-    image: Tensor, counts: Tensor, centroid: Tensor, brightest: Tensor, radius: Tensor, drift: Tensor
+    image: Tensor,
+    counts: Tensor,
+    centroid: Tensor,
+    brightest: Tensor,
+    radius: Tensor,
+    drift: Tensor,
 ) -> Tensor:
     """The centre (N, 2) of the smallest asymmetry, near the centroid (N, 2) if it can be.
 
@@ -90,7 +93,7 @@ def centre_of_asymmetry(
     has to be done anew.
     """
     if not counts.all():
-        image = torch.where(counts, image, turned(padded(image), centroid))
+        image = image * counts + turned(padded(image), centroid) * (1 - counts)
     search = _Search(padded(image), aperture(image, centroid, radius))
     centre, cost = search.descend(centroid, drift)
     far = ((centre - centroid).square().sum(1).sqrt() > 0.8 * drift).nonzero()[:, 0]
@@ -116,7 +119,7 @@ class _Search:
         return _dot(difference, self.weight)
 
     def descend(self, start: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
-        """The lowest place (N, 2) that steps from `start` find within `limit`, and its cost (N,)."""
+        """The lowest place (N, 2) found from `start` within `limit`, and its cost (N,)."""
         centre, best = start.clone(), self.cost(start)
         step = torch.full_like(best, _FIRST)
         compass = centre.new_tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])

@@ -66,7 +66,7 @@ def growth(
         (N,) a/b of the ellipses and the direction of their long axis from +x in radians; the
         radius is the long half-axis. Circles by default.
     """
-    n, height, width = image.shape
+    height, width = image.shape[1:]
     rings = _n_rings(height, width, elongation)
     middle = centre.round()
     rows, columns = (
@@ -74,17 +74,21 @@ def growth(
     )
     dy, dx = rows - centre[:, 1:], columns - centre[:, :1]
     outside = _rings_of(dx, dy, elongation, angle, rings)
-    near_y, near_x = ((v - m).abs() <= _INNER for v, m in ((rows, middle[:, 1:]), (columns, middle[:, :1])))
-    far = ~(near_y[:, :, None] & near_x[:, None, :])
-    # The last ring is thrown away.
-    outside = torch.where(far, outside, rings).flatten(1)
-    light, area = _both(outside, image.flatten(1), counts.flatten(1), rings)
+    near_y, near_x = (
+        (v - m).abs() <= _INNER for v, m in ((rows, middle[:, 1:]), (columns, middle[:, :1]))
+    )
+    far = (~(near_y[:, :, None] & near_x[:, None, :])).to(image)
+    light, area = _both(
+        outside.flatten(1), (image * far).flatten(1), (counts * far).flatten(1), rings
+    )
     light, area = (_spread(c, round(1 / STEP)) for c in (light, area))
 
     window = torch.arange(-_INNER, _INNER + 1, device=image.device)
     y, x = (middle[:, k, None].long() + window for k in (1, 0))
     within = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
-    flat = (y.clamp(0, height - 1)[:, :, None] * width + x.clamp(0, width - 1)[:, None, :]).flatten(1)
+    flat = (y.clamp(0, height - 1)[:, :, None] * width + x.clamp(0, width - 1)[:, None, :]).flatten(
+        1
+    )
     pixels, counted = (
         (v.flatten(1).gather(1, flat).view(within.shape) * within)
         .repeat_interleave(_PARTS, 1)
@@ -115,8 +119,7 @@ def petrosian(curve: Growth, elongation: Tensor | None = None) -> tuple[Tensor, 
     disc = light[:, half:-half] / area[:, half:-half].clamp_min(_SMALL)
     # Of radii half * STEP and up; both means are taken as positive.
     excess = ring.abs() - ETA * disc.abs()
-    n, length = excess.shape
-    index = torch.arange(length, device=excess.device)
+    index = torch.arange(excess.shape[1], device=excess.device)
     stride = torch.ones_like(light[:, 0]) if elongation is None else elongation
     stride = (stride / STEP).round().long().clamp_min(1)
     first = round(1 / STEP) - half
@@ -161,12 +164,12 @@ def _rings_of(
 
 def _both(ring: Tensor, light: Tensor, area: Tensor, rings: int) -> tuple[Tensor, Tensor]:
     """Sums by ring (N, rings) of both."""
-    zero = light.new_zeros(len(light), rings + 1)
-    return tuple(zero.scatter_add(1, ring, v)[:, :rings] for v in (light, area))  # type: ignore[return-value]
+    zero = light.new_zeros(len(light), rings)
+    return tuple(zero.scatter_add(1, ring, v) for v in (light, area))  # type: ignore[return-value]
 
 
 def _spread(ring: Tensor, width: int) -> Tensor:
-    """Sums within radii 0, STEP, ... of squares `width` (even) rings wide whose middles lie in rings.
+    """Sums within radii 0, STEP, ... of squares `width` (even) rings wide by their middles' ring.
 
     The mean over `width` rings of the sum of the rings below.
     """

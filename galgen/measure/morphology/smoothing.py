@@ -41,41 +41,45 @@ def excess(image: Tensor, width: Tensor) -> Tensor:
     is taken, which is the same whichever way up the galaxy is. Beyond its edges an image goes on as
     its mirror image.
     """
-    n, height, width_ = image.shape
+    height, breadth = image.shape[1:]
     sides = (-0.5, 0.5) if bool((width % 2 == 0).any()) else (-0.5,)
-    zero = torch.zeros_like(width)
-
-    def matrices(length: int) -> list[Tensor]:
-        return [_square(image, length, width, side, zero, zero + length) for side in sides]
-
-    rows = matrices(height)
-    columns = rows if width_ == height else matrices(width_)
+    rows = [_square(image, height, width, side) for side in sides]
+    columns = rows if breadth == height else [_square(image, breadth, width, s) for s in sides]
     lines = [m @ image for m in rows]
-    parts = [(image - line @ m.transpose(1, 2)).clamp_min(0) for line in lines for m in columns]
-    return torch.stack(parts).mean(0) if len(parts) > 1 else parts[0]
+    total = torch.zeros_like(image)
+    for line in lines:
+        for m in columns:
+            total = total + (image - line @ m.transpose(1, 2)).clamp_min(0)
+    return total / len(sides) ** 2
 
 
-def excess_within(image: Tensor, width: Tensor, corner: Tensor, side: Tensor) -> Tensor:
-    """The same in squares of `side` (N,) from `corner` (N, 2), x and y, as though all else was gone.
+def excess_within(image: Tensor, width: Tensor, side: Tensor) -> Tensor:
+    """The same in the first `side` (N,) rows and columns, as though there were no others.
 
     The square that smooths is off to the first row and column if it has to be.
     """
-    x, y = (
-        _square(image, image.shape[2 - k], width, -0.5, corner[:, k], corner[:, k] + side)
-        for k in (0, 1)
-    )
-    return (image - y @ image @ x.transpose(1, 2)).clamp_min(0)
+    mean = _square(image, image.shape[1], width, -0.5, side)
+    return (image - mean @ image @ mean.transpose(1, 2)).clamp_min(0)
 
 
 def _square(
-    image: Tensor, length: int, width: Tensor, side: float, first: Tensor, end: Tensor
+    image: Tensor, length: int, width: Tensor, side: float, end: Tensor | None = None
 ) -> Tensor:
-    """Matrices (N, length, length) of means over `width` pixels, mirrored at `first` and `end`."""
+    """Matrices (N, length, length) of means over `width` pixels, mirrored at 0 and `end`."""
     i = torch.arange(length, device=image.device, dtype=image.dtype)
-    off = torch.where(width % 2 == 0, side, 0.0)[:, None, None]
-    half = (width / 2)[:, None, None]
-    first, end = first[:, None, None], end[:, None, None]
-    weight = torch.zeros_like(half)
-    for place in (i, 2 * first - 1 - i, 2 * end - 1 - i):
-        weight = weight + ((place - i[:, None] - off).abs() < half)
-    return weight * ((i >= first) & (i < end)) / width[:, None, None]
+    off = torch.where(width % 2 == 0, side, 0.0)[:, None]
+    half = (width / 2)[:, None]
+    # By the distance between two pixels, which may be as far apart as the mirrored ones are.
+    k = torch.arange(-2 * length, 2 * length + 1, device=image.device)
+    inside = ((k - off).abs() < half).to(image) / width[:, None]
+    here, before = i - i[:, None], -1 - i - i[:, None]
+    weight = sum(_at(inside, (d + 2 * length).long()) for d in (here, before))
+    if end is None:
+        return weight + _at(inside, (before + 4 * length).long())
+    end = end[:, None, None]
+    beyond = ((before + 2 * end - off[:, :, None]).abs() < half[:, :, None]).to(image)
+    return (weight + beyond / width[:, None, None]) * (i < end)
+
+
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    return values.index_select(1, index.flatten()).view(len(values), *index.shape)

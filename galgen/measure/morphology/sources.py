@@ -51,6 +51,18 @@ class Sources:
         return Sources(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
+@dataclass(frozen=True)
+class Detection:
+    """What was found on the CPU: masks (N, H, W) as in `Sources`, and how bands are added up."""
+
+    segment: NDArray[np.bool_]
+    other: NDArray[np.bool_]
+    detected: NDArray[np.bool_]
+    level: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    finite: bool
+
+
 def find_sources(flux: Tensor, spec: ImageSpec) -> Sources:
     """Find the central source of every image.
 
@@ -66,60 +78,66 @@ def find_sources(flux: Tensor, spec: ImageSpec) -> Sources:
     The sky's level and noise, the sum of the bands, threshold and choice of the source are those of
     `galgen.measure.photometry.measure`. Level and noise are taken as given by the gradient.
     """
+    flux = banded(flux, spec)
+    return sources_of(flux, detect(flux, spec))
+
+
+def banded(flux: Tensor, spec: ImageSpec) -> Tensor:
+    """Images (N, C, H, W) from such or from (N, H, W)."""
     if flux.ndim == 3:
-        flux = flux[:, None]
-    elif flux.ndim != 4 or flux.shape[1] != spec.n_bands:
+        return flux[:, None]
+    if flux.ndim != 4 or flux.shape[1] != spec.n_bands:
         raise ValueError(
             f"expected (N, {spec.n_bands}, H, W) or (N, H, W), got {tuple(flux.shape)}"
         )
+    return flux
+
+
+def detect(flux: Tensor, spec: ImageSpec) -> Detection:
+    """Sources of images (N, C, H, W), on the CPU."""
     pixels = flux.detach().cpu().double().numpy()
     sky = estimate_sky(pixels, spec.display)
     finite = np.isfinite(pixels)
-    above = np.where(finite, pixels - sky.level[:, :, None, None], 0.0)
-    segment, other, detected = _own(reference_image(above, sky.noise))
-    if not finite.all():
-        # A band that is blank all over is no reason to distrust the others.
-        blank = ~finite.any(axis=(2, 3))[:, :, None, None]
-        other |= ~(finite | blank).all(axis=1)
-
-    like = {"device": flux.device, "dtype": flux.dtype}
-    noise = torch.as_tensor(sky.noise).clamp_min(1e-300)
-    weight = torch.where(torch.as_tensor(sky.noise) > 0, 1 / noise, 0.0)
-    bands = weight.count_nonzero(1).clamp_min(1)
-    weight = (weight / bands.sqrt()[:, None]).to(**like)[:, :, None, None]
-    level = torch.as_tensor(sky.level).to(**like)[:, :, None, None]
-    residual = flux - level
-    if not finite.all():
-        residual = torch.where(torch.isfinite(flux), residual, 0.0)
-    light = (residual * weight).sum(1)
-    masks = (torch.as_tensor(m, device=flux.device) for m in (segment & ~other, other, detected))
-    return Sources(light, *masks)
-
-
-def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Numbers from 1 for the connected parts of each mask (N, H, W), and how many there are."""
-    from scipy.ndimage import label as connected
-
-    labels, count = connected(mask, structure=_EIGHT)
-    return labels, int(count)
-
-
-def part_at(mask: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The connected part of each mask (N, H, W) that holds the pixel of flat index `rows` (N,).
-
-    Returns the part, and whether the mask has no other (N,).
-    """
-    labels, _ = label(mask.detach().cpu().numpy())
-    found = torch.as_tensor(labels, device=mask.device)
-    mine = found.flatten(1).gather(1, rows[:, None])[:, :, None]
-    part = (found == mine) & mask
-    return part, (part == mask).flatten(1).all(1)
-
-
-def _own(reference: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Masks of the central source and of the others (N, H, W), and whether there is one (N,)."""
-    labels = segments(reference)
+    whole = bool(finite.all())
+    above = pixels - sky.level[:, :, None, None]
+    if not whole:
+        above[~finite] = 0.0
+    labels = segments(reference_image(above, sky.noise))
     central = [central_label(image) or 0 for image in labels]
     own = np.array(central, dtype=labels.dtype)[:, None, None]
     segment = (labels == own) & (labels > 0)
-    return segment, (labels > 0) & ~segment, own[:, 0, 0] > 0
+    other = (labels > 0) & ~segment
+    if not whole:
+        # A band that is blank all over is no reason to distrust the others.
+        blank = ~finite.any(axis=(2, 3))[:, :, None, None]
+        other |= ~(finite | blank).all(axis=1)
+    noise = sky.noise
+    weight = np.divide(1.0, noise, out=np.zeros_like(noise), where=noise > 0)
+    bands = np.maximum(np.count_nonzero(weight, axis=1), 1)
+    weight /= np.sqrt(bands)[:, None]
+    return Detection(segment & ~other, other, own[:, 0, 0] > 0, sky.level, weight, whole)
+
+
+def sources_of(flux: Tensor, found: Detection) -> Sources:
+    """The light and masks of images (N, C, H, W) on their device."""
+    level, weight = (
+        torch.as_tensor(v).to(flux)[:, :, None, None] for v in (found.level, found.weight)
+    )
+    residual = flux - level
+    if not found.finite:
+        residual = torch.where(torch.isfinite(flux), residual, 0.0)
+    light = (residual * weight).sum(1)
+    masks = (
+        torch.as_tensor(m, device=flux.device) for m in (found.segment, found.other, found.detected)
+    )
+    return Sources(light, *masks)
+
+
+def part_at(mask: Tensor, place: Tensor) -> Tensor:
+    """The connected part, corners included, of each mask (N, H, W) at flat index `place` (N,)."""
+    from scipy.ndimage import label
+
+    labels, _ = label(mask.cpu().numpy(), structure=_EIGHT)
+    found = torch.as_tensor(labels, device=mask.device)
+    mine = found.flatten(1).gather(1, place[:, None])[:, :, None]
+    return (found == mine) & mask
