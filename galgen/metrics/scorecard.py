@@ -14,8 +14,10 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-SPLITS = 20
-BOOTSTRAPS = 200
+#: With fewer splits the spread of the floor, and so z, is itself too uncertain.
+FEWEST_SPLITS = 20
+SPLITS = 50
+BOOTSTRAPS = 150
 
 #: Distances of the second set of rows from the first, the reference: name to value.
 Between = Callable[[NDArray[Any], NDArray[Any]], Mapping[str, float]]
@@ -150,8 +152,10 @@ def scores(
     ValueError
         For fewer than 20 splits.
     """
-    if splits < SPLITS:
-        raise ValueError(f"{splits} splits are too few: a floor is the mean of at least {SPLITS}")
+    if splits < FEWEST_SPLITS:
+        raise ValueError(
+            f"{splits} splits are too few: a floor is the mean of at least {FEWEST_SPLITS}"
+        )
     total, n = len(real), min(len(fake), len(real) // 2)
     if n < 2:
         reason = f"{len(fake)} generated and {total} real images are too few: it takes 2 and 4"

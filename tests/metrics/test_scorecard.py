@@ -14,6 +14,7 @@ from galgen.metrics.extrapolation import EXTRAPOLATION
 from galgen.metrics.frechet import FRECHET
 from galgen.metrics.kernel import KERNEL
 from galgen.metrics.scorecard import (
+    FEWEST_SPLITS,
     SPLITS,
     Family,
     Scale,
@@ -82,7 +83,7 @@ def test_splits_do_not_overlap_and_are_enough() -> None:
     assert len(floors) == SPLITS
     assert all(not a & b for a, b in floors)
     with pytest.raises(ValueError, match="too few"):
-        scores(family, np.arange(20.0), np.arange(20.0), splits=SPLITS - 1)
+        scores(family, np.arange(20.0), np.arange(20.0), splits=FEWEST_SPLITS - 1)
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
