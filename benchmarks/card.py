@@ -114,7 +114,8 @@ def main() -> None:
     judged = judge(sets, bench, progress=progress)
     result: dict[str, Any] = {
         "metrics": judged.scores, "generated": {"name": "generated", "n": n, "source": "sersic"},
-        "real": {"name": "real", "n": n, "source": "sersic"}, "size": given.size, "bands": list(cutouts.spec.bands),
+        "real": {"name": "real", "n": n, "source": "sersic"},
+        "size": given.size, "bands": list(cutouts.spec.bands),
         "details": judged.details, "notes": judged.notes, "version": _version(), "seed": 0,
     }  # fmt: skip
     result["questions"], result["verdict"] = questions(result), verdict(result)
