@@ -130,7 +130,8 @@ def nearest_training(
         found: list[list[tuple[Tensor, Tensor]]] = [[_nothing(space)] for space in spaces]
         for block in blocks:
             for space, parts in zip(spaces, found, strict=True):
-                parts.append(space(block))
+                rows, active = space(block)
+                parts.append((rows.cpu(), active.cpu()))
         for space, parts in zip(spaces, found, strict=True):
             rows, active = (torch.cat(part) for part in zip(*parts, strict=True))
             queries[space.name][side] = rows, active

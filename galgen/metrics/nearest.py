@@ -100,7 +100,7 @@ class Search:
         self._k, self.seen = k, 0
         # Distances from a common point cancel less.
         flat = self._queries.flatten(0, 1)
-        self._centre = flat.mean(0) if len(flat) else torch.zeros(flat.shape[1])
+        self._centre = flat.mean(0) if len(flat) else flat.new_zeros(flat.shape[1])
         self._index = torch.zeros(len(rows), 0, dtype=torch.int64)
         self._distance = torch.zeros(len(rows), 0, dtype=torch.float64)
 
@@ -139,7 +139,8 @@ class Search:
         squares = q.square().sum(1, keepdim=True) + r.square().sum(1) - 2 * q @ r.T
         lowest, variant = squares.view(n, variants, len(r)).min(1)
         row = lowest.topk(min(self._k, len(r)), dim=1, largest=False).indices
-        chosen = queries[torch.arange(n)[:, None], variant.gather(1, row)]
+        each = torch.arange(n, device=row.device)[:, None]
+        chosen = queries[each, variant.gather(1, row)]
         exact = (chosen - block[row]).double().square().sum(2).sqrt()
         return row.cpu(), exact.cpu()
 
