@@ -57,6 +57,8 @@ class Generated:
         Class names, and class numbers (M,), -1 for none; None without classes.
     numbers, values
         Names, and (M, K) in their own units, NaN for none.
+    catalogue
+        Columns (M,) of a table beside them, such as ``mag_r``.
     """
 
     images: Images
@@ -65,6 +67,7 @@ class Generated:
     labels: NDArray[np.int64] | None = None
     numbers: tuple[str, ...] = ()
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    catalogue: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def sampled(model: TrainedModel, n: int, seed: int, progress: Callable[[int], None]) -> Generated:
@@ -133,7 +136,14 @@ def from_folder(cutouts: CutoutSet, n: int, seed: int) -> Generated:
         labels[rows].astype(np.int64) if labels is not None and classes else None,
         tuple(columns),
         np.column_stack(list(columns.values())) if columns else np.zeros((len(rows), 0)),
+        _numbers(cutouts, rows),
     )
+
+
+def _numbers(cutouts: CutoutSet, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Columns of numbers of a set's table."""
+    kinds = cutouts.catalogue.items()
+    return {name: column[rows] for name, column in kinds if column.dtype.kind in "iuf"}
 
 
 def generated_set(
@@ -225,6 +235,8 @@ def compare(
         fake_redshift=made.redshift,
         real_redshift=redshift(cutouts, rows),
         asked=asked,
+        fake_catalogue=made.catalogue,
+        real_catalogue=_numbers(cutouts, rows),
     )
     return sets, notes
 

@@ -57,6 +57,8 @@ class Comparison:
         (M,) and (N,), or None.
     asked
         What the galaxies were asked to be, or None.
+    fake_catalogue, real_catalogue
+        Columns (M,) and (N,) of tables beside the images, such as ``mag_r``.
     """
 
     spec: ImageSpec
@@ -68,6 +70,8 @@ class Comparison:
     fake_redshift: NDArray[np.float64] | None = None
     real_redshift: NDArray[np.float64] | None = None
     asked: Asked | None = None
+    fake_catalogue: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    real_catalogue: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from galgen.metrics.extrapolation import extrapolation_family
 from galgen.metrics.frechet import frechet_family
 from galgen.metrics.images import Images
 from galgen.metrics.kernel import kernel_family
+from galgen.metrics.magnitudes import catalogue_magnitudes
 from galgen.metrics.nearest import Nearest
 from galgen.metrics.properties import property_scores
 from galgen.metrics.property_rows import property_names, property_rows
@@ -138,6 +139,7 @@ def _photometry(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry
         "detected": {"generated": float(found[1].mean()), "real": float(found[0].mean())}
     }
     judged.details["colour_magnitude"] = details
+    _catalogues(sets, judged)
     entries = [Entry.of(DETECTED, found[0][:, None], found[1][:, None])]
     reason = colour_magnitude.why_not(sets.spec)
     if reason is not None:
@@ -150,6 +152,17 @@ def _photometry(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry
     details["magnitude"] = "absolute" if judged.absolute else "apparent"
     details["cosmology"] = COSMOLOGY if judged.absolute else None
     return [*entries, Entry.of(COLOUR_MAGNITUDE, judged.real_points, judged.fake_points)]
+
+
+def _catalogues(sets: Comparison, judged: Judgement) -> None:
+    """Measured magnitudes against those of tables beside the images, where there are any."""
+    found = {
+        "generated": catalogue_magnitudes(judged.fake.columns, sets.fake_catalogue, sets.spec),
+        "real": catalogue_magnitudes(judged.real.columns, sets.real_catalogue, sets.spec),
+    }
+    known = {name: of for name, of in found.items() if of}
+    if known:
+        judged.details["catalogue_magnitudes"] = known
 
 
 def _properties(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry]:
