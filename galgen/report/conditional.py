@@ -29,14 +29,14 @@ def section(result: Mapping[str, Any]) -> list[str]:
     """HTML of what an evaluation (the content of evaluation.json) found about conditions."""
     parts: list[str] = []
     if result.get("classes"):
-        parts += ["<h3>Classes</h3>", _classes(result["classes"]), _note(_CLASSES)]
+        parts += ["<h4>Classes</h4>", _classes(result["classes"]), _note(_CLASSES)]
     conditions = result.get("conditions") or {}
     agreement = conditions.get("agreement")
     if agreement is not None and agreement["value"] is not None:
-        parts += ["<h3>Class asked for and class found</h3>", _agreement(agreement)]
+        parts += ["<h4>Class asked for and class found</h4>", _agreement(agreement)]
         parts += [_note(_CONFUSION), _note(_how(agreement))]
     if conditions.get("numbers"):
-        parts += ["<h3>Numbers asked for and measured</h3>", _numbers(conditions["numbers"])]
+        parts += ["<h4>Numbers asked for and measured</h4>", _numbers(conditions["numbers"])]
         parts.append(_note(_NUMBERS))
     return parts
 

@@ -49,7 +49,10 @@ def answer_new(metrics: Scores) -> tuple[str, str]:
             f"look at the pairs: {told}."
         )
     if n < ENOUGH:
-        return "unclear", f"No copies are seen, but {n} galaxies a side show only many: {told}."
+        return (
+            "unclear",
+            f"No copies are seen, but {n} galaxies a side would show only many: {told}.",
+        )
     return "yes", f"No sign of copying in {_spaces(known)}: {told}."
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from galgen.metrics.colour_magnitude import Box
 from galgen.report import svg
 from galgen.report.galaxies import Album
+from galgen.report.reading import signed
 from galgen.report.svg import Frame
 
 if TYPE_CHECKING:
@@ -204,6 +205,6 @@ def property_note(metrics: Mapping[str, Any], name: str) -> str:
     for found in (f"wasserstein_{name}", f"wasserstein_{key}"):
         score = metrics.get(found)
         if score is not None and score["value"] is not None:
-            z = "" if score["z"] is None else f", z {score['z']:+.1f}"
+            z = "" if score["z"] is None else f", z {signed(score['z'])}"
             return f"distance {score['value']:.2g}, floor {score['floor']:.2g}{z}"
     return ""

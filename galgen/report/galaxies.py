@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from galgen.metrics.images import Images
 from galgen.metrics.survey import Survey
 from galgen.report.encode import jpeg_bytes, resized, to_uri
-from galgen.report.names import capital, property_name
+from galgen.report.names import PROPERTIES, capital, property_name
 from galgen.report.pictures import composite
 
 if TYPE_CHECKING:
@@ -148,7 +148,8 @@ def labels(names: Sequence[str], reference: str, colour: str) -> dict[str, str]:
     found = {}
     for name in names:
         # A band's letter stays as it is: r is not R.
-        text = property_name(name) if name.startswith("mag_") else capital(property_name(name))
+        text = property_name(name)
+        text = capital(text) if name in PROPERTIES else text
         if name in {"magnitude", "absolute_magnitude"}:
             text = f"{'Absolute ' if name == 'absolute_magnitude' else ''}{reference} magnitude"
         elif name == "colour":

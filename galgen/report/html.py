@@ -112,10 +112,9 @@ def _sections(report: Report) -> Iterable[tuple[str, str, str]]:
     spectrum = [report.spectra] if report.spectra is not None else []
     yield "spectra", "Power spectra", _figures(spectrum, legend)
     yield "copies", "Nearest training images", _copies(report, legend)
-    told = sentences(result)
-    conditions = "".join(f"<p>{escape(text)}</p>" for text in told) + "".join(section(result))
-    yield "asked", "What was asked for", conditions + _figures(report.asked, legend, how=_ASKED)
-    yield "classes", "A class a row", _sheets(report.sheets) if report.sheets else ""
+    asked = _conditions(result) + _figures(report.asked, legend, how=_ASKED)
+    yield "asked", "What was asked for", asked
+    yield "classes", "A class a row", _sheets(report.sheets, "tall") if report.sheets else ""
 
 
 _HOW = (
@@ -135,6 +134,19 @@ _PAIRS = (
     "lie closest, with their relative distance. A generator that copies has pairs that are the "
     "same galaxy; real galaxies that were not trained on show how alike two can be by chance."
 )
+
+
+def _conditions(result: Mapping[str, Any]) -> str:
+    """Classes and numbers of one generator, or of two with their names above."""
+    sides = [("", result)]
+    if "against" in result:
+        sides = list(zip(versus.names(result), (result, result["against"]), strict=True))
+    parts = []
+    for name, side in sides:
+        told = [f"<p>{escape(text)}</p>" for text in sentences(side)]
+        body = "".join([*told, *section(side)])
+        parts.append(f"<h3>{escape(name)}</h3>{body}" if name and body else body)
+    return "".join(parts)
 
 
 def _head(result: Mapping[str, Any]) -> str:
@@ -194,7 +206,8 @@ def _figures(figures: Sequence[Figure], legend: str, how: str = "") -> str:
     body = "".join(_figure(f, large=True) for f in large)
     if small:
         body += f"<div class=panels>{''.join(map(_figure, small))}</div>"
-    note = f"<p class=note>{escape(how)}</p>" if how else ""
+    kind = "note how" if how is _HOW else "note"
+    note = f'<p class="{kind}">{escape(how)}</p>' if how else ""
     return f"{legend}{body}{note}"
 
 
@@ -205,14 +218,14 @@ def _figure(figure: Figure, large: bool = False) -> str:
     return f'<figure class="{kind}">{title}{figure.drawing}{caption}</figure>'
 
 
-def _sheets(sheets: Sequence[Sheet]) -> str:
+def _sheets(sheets: Sequence[Sheet], kind: str = "") -> str:
     figures = [
         f'<figure style="max-width:{sheet.width}px"><img class=pixels '
         f'alt="{escape(sheet.caption, True)}" src="{sheet.uri}">'
         f"<figcaption>{escape(sheet.caption)}</figcaption></figure>"
         for sheet in sheets
     ]
-    return f"<div class=sheets>{''.join(figures)}</div>"
+    return f'<div class="sheets {kind}">{"".join(figures)}</div>'
 
 
 def _copies(report: Report, legend: str) -> str:

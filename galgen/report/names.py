@@ -142,6 +142,8 @@ def of_features(extractor: str) -> str:
 
 def property_name(name: str) -> str:
     """A measured property in words, without its unit."""
+    if name not in PROPERTIES and "-" in name:
+        return name.replace("-", " \N{MINUS SIGN} ")
     if name.startswith("mag_"):
         return f"{name.removeprefix('mag_')} magnitude"
     return PROPERTIES.get(name, name.replace("_", " "))
@@ -158,12 +160,10 @@ def _described(name: str) -> tuple[str, str, str]:
         return _PHYSICAL[name]
     if name.startswith("wasserstein_"):
         what = name.removeprefix("wasserstein_")
-        if what in _PHYSICAL:
-            return _PHYSICAL[what]
         # A band's letter stays as it is: r is not R.
         text = property_name(what)
-        text = text if what.startswith("mag_") else capital(text)
-        return text, "Wasserstein distance in real standard deviations", _LOWER
+        text = capital(text) if what in PROPERTIES else text
+        return text, "distance in real standard deviations", _LOWER
     if name.startswith("rmae_"):
         return f"Radio histogram of {name.removeprefix('rmae_')}", "RMAE", _LOWER
     if name.startswith("copies_"):
@@ -187,5 +187,6 @@ def inline(name: str) -> str:
     """
     text = title(name)
     first = text.split()[0]
-    keep = first.startswith(_PROPER) or (name.startswith("wasserstein_mag_"))
+    band = name.startswith("wasserstein_") and name.split("_", 1)[1] not in PROPERTIES
+    keep = band or first.startswith(_PROPER)
     return text if keep else text[:1].lower() + text[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from galgen.report.names import inline
+from galgen.report.names import about, inline
 
 #: Above so many standard deviations of the real-real splits a difference is called one.
 CLEAR = 3.0
@@ -46,12 +46,20 @@ def reason_of(metrics: Scores) -> str:
 def numbers(name: str, score: Mapping[str, Any]) -> str:
     """A score with what it is compared with."""
     beside = f"floor {score['floor']:.3g}{z_text(score, ', ', '')}, n = {score['n']}"
-    return f"{inline(name)} {score['value']:.3g} ({beside})"
+    what = next((text for text in ("mean distance", "distance") if text in about(name).lower()), "")
+    at = f" at a {what} of" if what else ""
+    return f"{inline(name)}{at} {score['value']:.3g} ({beside})"
 
 
 def z_text(score: Mapping[str, Any], before: str = " (", after: str = ")") -> str:
     """Its z in brackets, nothing where it has none."""
     return "" if score["z"] is None else f"{before}z = {score['z']:+.1f}{after}"
+
+
+def signed(z: float) -> str:
+    """A z with its sign, for tables and captions."""
+    text = f"{z:+.1f}" if abs(z) < 100 else f"{z:+.0f}"
+    return "0.0" if text[1:] == "0.0" else text.replace("-", "\N{MINUS SIGN}")
 
 
 def percent(value: float) -> str:

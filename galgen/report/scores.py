@@ -9,12 +9,12 @@ from typing import Any
 
 from galgen.report import versus
 from galgen.report.names import QUESTIONS, about, better, order, question, title
-from galgen.report.reading import CLEAR
+from galgen.report.reading import CLEAR, signed
 
 _FLOOR = (
     "The floor is what real galaxies score against other real galaxies at the same number n, the "
-    "mean over 20 random splits; z is the distance from it in standard deviations of those splits. "
-    "Positive is worse, and beyond 3 (marked) no chance. Small numbers: the 95 % interval."
+    "mean over 50 random splits; z is the distance from it in standard deviations of those splits. "
+    "Positive is worse, and beyond 3 (marked) hardly chance. Small numbers: the 95 % interval."
 )
 _NEARER = (
     "Nearer to the real galaxies is said only where the intervals tell: where the scores differ by "
@@ -106,12 +106,7 @@ def _z(score: Score) -> str:
         return "<td class=z></td>"
     kind = " worse" if z > CLEAR else " closer" if z < -CLEAR else ""
     part = min(100.0, 50 * math.log10(1 + abs(z)))
-    return f'<td class="z{kind}">{_signed(z)}<i><b style="width:{part:.0f}%"></b></i></td>'
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.1f}" if abs(value) < 100 else f"{value:+.0f}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    return f'<td class="z{kind}">{signed(z)}<i><b style="width:{part:.0f}%"></b></i></td>'
 
 
 def number(value: float) -> str:

@@ -125,7 +125,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[tuple[float, str]]:
     """Round numbers within limits, as few as `most`, with their texts.
 
     >>> [text for _, text in ticks(0.02, 1.03, 5)]
-    ['0.25', '0.50', '0.75', '1.00']
+    ['0.2', '0.4', '0.6', '0.8', '1.0']
     """
     span = high - low
     for exponent in range(math.floor(math.log10(span)) - 2, math.floor(math.log10(span)) + 2):

@@ -50,13 +50,25 @@ def questions(result: Mapping[str, Any]) -> dict[str, Answer]:
 
 
 def verdict(result: Mapping[str, Any]) -> list[str]:
-    """Sentences: who of two generators is nearer, then each question with its details."""
+    """Sentences: who of two generators is nearer, then each question with its details.
+
+    Of a second generator the answers alone.
+    """
     found = versus.sentences(result)
     said = details(result)
     for name, answer in questions(result).items():
-        found.append(f"{QUESTIONS[name]} {WORDS[answer['answer']]}. {answer['sentence']}")
+        found.append(_answered(name, answer))
         found += said[name]
-    return found + asked.sentences(result)
+    found += asked.sentences(result)
+    if "against" in result:
+        second = versus.names(result)[1]
+        answers = questions(result["against"])
+        found += [f"{second}: {_answered(name, answer)}" for name, answer in answers.items()]
+    return found
+
+
+def _answered(name: str, answer: Answer) -> str:
+    return f"{QUESTIONS[name]} {WORDS[answer['answer']]}. {answer['sentence']}"
 
 
 #: Answers as they are printed.
@@ -106,7 +118,8 @@ def _judged(metrics: Scores, headline: str | None, worse: str, equal: str) -> tu
     if clear and lead not in clear:
         lead = clear[0]
     told = numbers(lead, known[lead])
-    count = f"{len(clear)} of {len(known)} scores stand out"
+    stand = "stands" if len(clear) == 1 else "stand"
+    count = f"{len(clear)} of {len(known)} scores {stand} out"
     if clear and clear[0] != lead:
         count += f", most of all {numbers(clear[0], known[clear[0]])}"
     if n < FEW:

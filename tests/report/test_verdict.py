@@ -50,7 +50,7 @@ def test_a_second_real_sample_is_real_physical_and_new() -> None:
         ("real", {"frechet_galaxy": entry(9, 4, 9.0, n=6)}, "unclear", "6 galaxies a side are too"),
         ("real", {"frechet_galaxy": entry(4, 4, 0.1, n=30)}, "unclear", "show only a large one"),
         ("real", {"frechet_galaxy": entry(9, 4, 9.0, n=30)}, "no", "n = 30"),
-        ("physical", {"wasserstein_r_half": entry(0.4, 0.05, 20.0)}, "no", "half-light radius 0.4"),
+        ("physical", {"wasserstein_r_half": entry(0.4, 0.05, 20.0)}, "no", "radius at a distance of 0.4"),
         ("physical", {"colour_magnitude": entry(0.99, 0.83, -6.0)}, "no", "colour-magnitude box"),
         # All real images hold a galaxy: the floor has no spread, but resampling has.
         ("physical", {"detected": {**entry(0.7, 1.0, None), "interval": [0.6, 0.8]}}, "no", "0.7"),
@@ -72,7 +72,7 @@ def test_a_second_real_sample_is_real_physical_and_new() -> None:
         ),
         ("new", {"copies_polar": entry(9.0, 0, -9.0)}, "yes", "No sign of copying"),
         ("new", {"copies_polar": entry(-1.0, 0, 1.0, n=8)}, "unclear", "8 held-out galaxies are"),
-        ("new", {"copies_polar": entry(-1.0, 0, 1.0, n=30)}, "unclear", "30 galaxies a side show"),
+        ("new", {"copies_polar": entry(-1.0, 0, 1.0, n=30)}, "unclear", "30 galaxies a side would"),
     ],
 )  # fmt: skip
 def test_answers(name: str, scores: dict[str, Any], word: str, part: str) -> None:
@@ -146,6 +146,8 @@ def test_scores_are_named_whatever_the_extractor() -> None:
     assert title("precision_galaxy") == "Precision, galaxy network"
     assert title("wasserstein_mag_r") == "r magnitude"
     assert inline("wasserstein_mag_r") == "r magnitude"
+    assert inline("wasserstein_B-G") == title("wasserstein_B-G") == "B − G"
+    assert title("wasserstein_bulge") == "Bulge statistic"
     assert title("copies_galaxy") == "Copy test C_T, features of the galaxy network"
     assert title("something_else") == "Something else"
     assert better("something_else") == ""
@@ -193,6 +195,8 @@ def test_who_is_nearer_in_one_sentence() -> None:
         "tell them apart."
     ]
     assert verdict(both)[0] == versus.sentences(both)[0]
+    assert verdict(both)[-3].startswith("r3gan: Is it real? No. ")
+    assert verdict(both)[-1].startswith("r3gan: Is it new? Yes. ")
     assert "equally near" in versus.sentences(against(result()))[0]
     mixed = against(result(copies_polar=entry(-9.0, 0, 9.0)), kid_galaxy=entry(1.0, 0.0, 9.0))
     assert versus.sentences(mixed)[0].startswith("Neither of dcgan and r3gan")
