@@ -92,9 +92,7 @@ def sampled(model: TrainedModel, n: int, seed: int, progress: Callable[[int], No
     )
 
 
-def _spooled(
-    model: TrainedModel, n: int, seed: int, progress: Callable[[int], None]
-) -> Images:
+def _spooled(model: TrainedModel, n: int, seed: int, progress: Callable[[int], None]) -> Images:
     shape = (n, *model.spec.shape)
     needed, folder = 4 * math.prod(shape), tempfile.gettempdir()
     # Writing to a mapped file on a full disk kills the process, so there is no asking later.

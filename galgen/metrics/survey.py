@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from galgen.measure.photometry import Columns
 
 
-
 class Measure(Protocol):
     """Flux (N, C, H, W) of a block to columns (N,) by name."""
 
