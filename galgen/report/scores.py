@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from galgen.metrics.scorecard import SPLITS
 from galgen.report import versus
 from galgen.report.names import QUESTIONS, about, better, order, question, title
 from galgen.report.reading import CLEAR, signed
 
 _FLOOR = (
     "The floor is what real galaxies score against other real galaxies at the same number n, the "
-    "mean over 50 random splits; z is the distance from it in standard deviations of those splits. "
-    "Positive is worse, and beyond 3 (marked) hardly chance. Small numbers: the 95 % interval."
+    f"mean over {SPLITS} random splits; z is the distance from it in standard deviations of those "
+    "splits. Positive is worse, and beyond 3 (marked) hardly chance. Small numbers: the 95 % "
+    "interval."
 )
 _NEARER = (
     "Nearer to the real galaxies is said only where the intervals tell: where the scores differ by "
@@ -79,7 +81,9 @@ def _both(
         mark = ' class="better"' if won == side else ""
         cells.append(f"<td{mark}>{_value(score)}</td>{_z(score)}")
     nearer = "" if won is None else f'<span class="kind s{won + 1}">{escape(names[won])}</span>'
-    cells.append(f"<td>{number(known[0]['floor'])}</td><td>{nearer}</td><td>{known[0]['n']}</td>")
+    # Copy tests have as many galaxies as each generator left out of its training.
+    n = " and ".join(dict.fromkeys(str(score["n"]) for score in known))
+    cells.append(f"<td>{number(known[0]['floor'])}</td><td>{nearer}</td><td>{n}</td>")
     return f"<tr>{_label(name)}{''.join(cells)}</tr>"
 
 

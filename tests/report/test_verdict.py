@@ -50,7 +50,7 @@ def test_a_second_real_sample_is_real_physical_and_new() -> None:
         ("real", {"frechet_galaxy": entry(9, 4, 9.0, n=6)}, "unclear", "6 galaxies a side are too"),
         ("real", {"frechet_galaxy": entry(4, 4, 0.1, n=30)}, "unclear", "show only a large one"),
         ("real", {"frechet_galaxy": entry(9, 4, 9.0, n=30)}, "no", "n = 30"),
-        ("physical", {"wasserstein_r_half": entry(0.4, 0.05, 20.0)}, "no", "radius at a distance of 0.4"),
+        ("physical", {"wasserstein_r_half": entry(0.4, 0.05, 20.0)}, "no", "at a distance of 0.4"),
         ("physical", {"colour_magnitude": entry(0.99, 0.83, -6.0)}, "no", "colour-magnitude box"),
         # All real images hold a galaxy: the floor has no spread, but resampling has.
         ("physical", {"detected": {**entry(0.7, 1.0, None), "interval": [0.6, 0.8]}}, "no", "0.7"),
