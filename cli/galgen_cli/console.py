@@ -22,7 +22,8 @@ INTERRUPTED = 130
 #: Seconds between lines of progress where there is no terminal.
 LINE_SECONDS = 20.0
 #: What takes long before a run begins, see `galgen.data.measured`.
-_MEASURING = logging.getLogger("galgen.measuring")
+#: What says how far slow things have got that nobody sees: measuring a set, fetching weights.
+_SLOW = ("galgen.measuring", "galgen.weights")
 
 
 class _Saying(logging.Handler):
@@ -50,9 +51,10 @@ class Talk:
             os.environ.get("NODE_RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
         )
 
-        if self.first and not _MEASURING.handlers:
-            _MEASURING.addHandler(_Saying())
-            _MEASURING.setLevel(logging.INFO)
+        for logger in map(logging.getLogger, _SLOW if self.first else ()):
+            if not logger.handlers:
+                logger.addHandler(_Saying())
+                logger.setLevel(logging.INFO)
 
     @property
     def console(self) -> Console:

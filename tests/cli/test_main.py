@@ -37,7 +37,7 @@ def test_help_names_the_verbs_and_every_option_of_the_design() -> None:
         "--precision --logger --out --resume --config --set",
         "finetune": "--freeze --freeze-unit --freeze-critic --images --batch --config --set",
         "sample": "-n --fits --png --jpg --cube --label --out",
-        "evaluate": "--real -n --crop --size --bands --out",
+        "evaluate": "--real --metrics --against -n --crop --size --bands --out",
     }
     for verb, words in options.items():
         text = CliRunner().invoke(app, [verb, "--help"]).output
