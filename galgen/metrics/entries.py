@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 #: Training galaxies that the spaces of the copy audit are fitted on, at most.
 _FITTED = 1000
-#: Extractors in whose features copies are not looked for: one is slow, one knows no single galaxy.
-_NO_SPACE = ("inception", "physics")
+#: Extractors in whose features copies are not looked for, because they are slow.
+_NO_SPACE = ("inception",)
 
 _ALL = slice(None)
 
@@ -196,7 +196,9 @@ def _copies(sets: Comparison, bench: Bench, judged: Judgement, tell: Progress) -
     if not len(sets.train) or not len(sets.held):
         judged.scores["copies"] = null("there are no real images to split into two sets")
         return []
-    sample = sets.train.read(np.arange(len(sets.train))[:_FITTED])
+    # Spread over the set, which may be sorted by class.
+    rows = np.linspace(0, len(sets.train) - 1, min(len(sets.train), _FITTED))
+    sample = sets.train.read(rows.astype(np.int64))
     extractors = [e for e in bench.instruments.extractors.values() if e.name not in _NO_SPACE]
     spaces = fit_spaces(sample, extractors)
     count = counting("training galaxies", sets.train, tell)

@@ -245,7 +245,7 @@ def _judge(
     asked = {"digest": digest, "n": settings.n}
     if result is None or {k: result["generated"].get(k) for k in asked} != asked:
         say(f"judging {run}")
-        result = evaluate(run, n=settings.n).result
+        result = evaluate(run, n=settings.n, metrics="physics,photometry,copies").result
     layers = source.module.generator.layers()  # type: ignore[operator]
     chosen = select(layers, depth or 0, settings.unit, "--freeze")
     return row_of(result, depth, seed, [layer.name for layer in chosen], run)

@@ -48,8 +48,8 @@ class Row:
         `inside` over `inside_floor`, the spread of the floor and the interval in that unit.
     coverage, coverage_floor, coverage_z
         Coverage of real galaxies.
-    nearest, nearest_floor, nearest_z
-        Distance to the nearest training image, relative to held-out galaxies.
+    copies, copies_floor, copies_z
+        Copy test C_T in aligned pixels; below -3 is copying.
     run
         Its folder.
     """
@@ -75,9 +75,9 @@ class Row:
     coverage: float | None
     coverage_floor: float | None
     coverage_z: float | None
-    nearest: float | None
-    nearest_floor: float | None
-    nearest_z: float | None
+    copies: float | None
+    copies_floor: float | None
+    copies_z: float | None
     run: str
 
     @property
@@ -92,7 +92,9 @@ def row_of(
     """The row of a run from its evaluation.json."""
     metrics = result["metrics"]
     distance, box = metrics["frechet_physics"], metrics["colour_magnitude"]
-    coverage, nearest = metrics["coverage_physics"], metrics["nearest_training"]
+    # Where copies cannot be looked for, one entry says why.
+    coverage = metrics["coverage_physics"]
+    copies = metrics["copies" if "copies" in metrics else "copies_aligned"]
     low, high = distance["interval"] or (None, None)
     floor = box["floor"]
     unit = [
@@ -120,9 +122,9 @@ def row_of(
         coverage=coverage["value"],
         coverage_floor=coverage["floor"],
         coverage_z=coverage["z"],
-        nearest=nearest["value"],
-        nearest_floor=nearest["floor"],
-        nearest_z=nearest["z"],
+        copies=copies["value"],
+        copies_floor=copies["floor"],
+        copies_z=copies["z"],
         run=str(run),
     )
 
@@ -149,7 +151,7 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 
 
 HEADINGS = ("", "seed", "best at", "Fréchet", "floor", "z", "colour-magnitude ratio",
-            "inside", "floor", "z", "coverage", "floor", "nearest", "z")  # fmt: skip
+            "inside", "floor", "z", "coverage", "floor", "copies", "z")  # fmt: skip
 
 
 def cells(row: Row) -> list[str]:
@@ -167,8 +169,8 @@ def cells(row: Row) -> list[str]:
         _signed(row.inside_z),
         _number(row.coverage),
         _number(row.coverage_floor),
-        _number(row.nearest),
-        _signed(row.nearest_z),
+        _number(row.copies),
+        _signed(row.copies_z),
     ]
 
 
@@ -201,7 +203,7 @@ def rich_table(rows: Sequence[Row]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    headings = ("", "seed", "best at", "Fréchet", "z", "ratio", "z", "coverage", "nearest")
+    headings = ("", "seed", "best at", "Fréchet", "z", "ratio", "z", "coverage", "copies")
     chosen = (0, 1, 2, 3, 5, 6, 9, 10, 12)
     floors = {_number(row.frechet_floor) for row in rows if row.frechet_floor is not None}
     note = f"floor of the distance: {', '.join(floors)}"

@@ -219,7 +219,7 @@ def row(freeze: int | None, frechet: float = 30.0, seed: int = 0, **scores: Any)
         "frechet_physics": {**distance, "n": 42},
         "colour_magnitude": score,
         "coverage_physics": score,
-        "nearest_training": score,
+        "copies_aligned": score,
     }
     result = {"metrics": metrics | scores, "generated": {"images": 20_000}}
     return row_of(result, freeze, seed, ["mapping"][: freeze or 0], Path("runs/1"))
