@@ -7,6 +7,8 @@ from html import escape
 from typing import Any
 
 from galgen.report.names import order, title
+from galgen.report.reading import off, signed
+from galgen.report.scores import number
 
 _CONFUSION = (
     "Rows are the class that galaxies were asked to be, columns what the network calls them, in "
@@ -75,9 +77,10 @@ def _classes(classes: Mapping[str, Any]) -> str:
             if score["value"] is None:
                 cells.append(f"<small>{escape(score['reason'])}</small>")
                 continue
-            z = "" if score["z"] is None else f", z {score['z']:+.1f}"
-            beside = f"floor {score['floor']:.3g}{z}"
-            cells.append(f"{score['value']:.3g}{_small(beside)}")
+            z = "" if score["z"] is None else f", z {signed(score['z'])}"
+            kind = ' class="worse"' if off(metric, score) else ""
+            beside = f"<small{kind}>floor {number(score['floor'])}{z}</small>"
+            cells.append(f"{number(score['value'])}{beside}")
         rows.append(cells)
     counts = ["n"]
     for entry in classes.values():

@@ -200,6 +200,8 @@ def _frechet(extractor: str, score: Mapping[str, Any]) -> str:
         return f"Fréchet distance ({what}): not computed, {score['reason']}."
     clear = off("", score)
     told = "told apart" if clear else "not told apart"
+    if clear and score["z"] is not None and score["z"] < _SURE:
+        told = "barely told apart"
     if not clear and score["n"] < FEW:
         told = f"{score['n']} galaxies a side are too few to tell"
     return (
