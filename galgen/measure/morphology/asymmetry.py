@@ -27,21 +27,33 @@ def turned(image: Tensor, centre: Tensor) -> Tensor:
     `image` (N, H + 1, W + 1) are the images with an empty line after the last row and column, which
     stands for everything outside.
     """
+    return _at(image, *(part[0] for part in _places(image, centre[None])))
+
+
+def _places(image: Tensor, centre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where turned images come from, for K centres (K, N, 2) at once.
+
+    Row numbers (K, N, H + 1) of all images one below another, column numbers (K, N, 1, W + 1), and
+    the weights (K, N, 2) of the next of two columns and rows.
+    """
     n, height, width = image.shape
-    rows, up = _places(2 * centre[:, 1], height - 1)
-    columns, right = _places(2 * centre[:, 0], width - 1)
-    rows += height * torch.arange(n, device=image.device)[:, None]
+    whole = (2 * centre).floor()
+    first = whole.long() + 1
+    lines = []
+    for axis, length in ((1, height - 1), (0, width - 1)):
+        index = first[..., axis, None] - torch.arange(length + 1, device=image.device)
+        lines.append(index.masked_fill_((index < 0) | (index > length), length))
+    rows = lines[0] + height * torch.arange(n, device=image.device)[:, None]
+    return rows, lines[1][:, :, None, :], 2 * centre - whole
+
+
+def _at(image: Tensor, rows: Tensor, columns: Tensor, weights: Tensor) -> Tensor:
+    n, height, width = image.shape
+    right, up = weights[:, 0, None, None], weights[:, 1, None, None]
     lines = image.reshape(n * height, width).index_select(0, rows.flatten()).view_as(image)
-    lines = torch.lerp(lines[:, 1:], lines[:, :-1], up[:, None, None])
-    lines = lines.gather(2, columns[:, None, :].expand(-1, height - 1, -1))
-    return torch.lerp(lines[:, :, 1:], lines[:, :, :-1], right[:, None, None])
-
-
-def _places(twice: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Indices (N, length + 1) of the lines that turned images are made of, and weights (N,)."""
-    whole = twice.floor()
-    index = whole.long()[:, None] + 1 - torch.arange(length + 1, device=twice.device)
-    return torch.where((index >= 0) & (index < length), index, length), twice - whole
+    lines = torch.lerp(lines[:, 1:], lines[:, :-1], up)
+    lines = lines.gather(2, columns.expand(-1, height - 1, -1))
+    return torch.lerp(lines[:, :, 1:], lines[:, :, :-1], right)
 
 
 def padded(image: Tensor) -> Tensor:
@@ -114,28 +126,31 @@ class _Search:
         return _Search(self.image[rows], self.weight[rows])
 
     def cost(self, centre: Tensor) -> Tensor:
-        """Sum (N,) of the differences between images and images turned about `centre` (N, 2)."""
-        difference = turned(self.image, centre).sub_(self.image[:, :-1, :-1]).abs_()
-        return _dot(difference, self.weight)
+        """Sums (K, N) of the differences from images turned about `centre` (K, N, 2)."""
+        here = self.image[:, :-1, :-1]
+        # One after another, for which the cache is large enough.
+        turns = (
+            _at(self.image, *place) for place in zip(*_places(self.image, centre), strict=True)
+        )
+        return torch.stack([_dot(t.sub_(here).abs_(), self.weight) for t in turns])
 
     def descend(self, start: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
         """The lowest place (N, 2) found from `start` within `limit`, and its cost (N,)."""
-        centre, best = start.clone(), self.cost(start)
+        centre, best = start.clone(), self.cost(start[None])[0]
         step = torch.full_like(best, _FIRST)
         compass = centre.new_tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
         active, here = torch.arange(len(best), device=best.device), self
         for _ in range(_STEPS):
             length, now, lowest = step[active], centre[active], best[active]
-            tried = [now + length[:, None] * way for way in compass]
-            costs = [here.cost(place) for place in tried]
-            leap = [_bottom(costs[k + 1], lowest, costs[k]) * length for k in (0, 2)]
-            tried.append(now + torch.stack(leap, 1))
-            costs.append(here.cost(tried[-1]))
-            places = torch.stack(tried)
-            away = (places - start[active]).square().sum(2).sqrt()
-            least, way = torch.stack(costs).masked_fill_(away > limit[active], torch.inf).min(0)
+            tried = now + length[:, None] * compass[:, None]
+            costs = here.cost(tried)
+            leap = _bottom(costs[1::2], lowest, costs[0::2]) * length
+            tried = torch.cat([tried, (now + leap.T)[None]])
+            costs = torch.cat([costs, here.cost(tried[4:])])
+            away = (tried - start[active]).square().sum(2).sqrt()
+            least, way = costs.masked_fill_(away > limit[active], torch.inf).min(0)
             better = least < lowest
-            picked = places.gather(0, way[None, :, None].expand(1, -1, 2))[0]
+            picked = tried.gather(0, way[None, :, None].expand(1, -1, 2))[0]
             centre[active] = torch.where(better[:, None], picked, now)
             best[active] = torch.where(better, least, lowest)
             step[active] = torch.where(better & (way < 4), length, length / _FINER)

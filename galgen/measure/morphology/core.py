@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ from galgen.measure.morphology.asymmetry import (
 )
 from galgen.measure.morphology.growth import growth, petrosian, radius_of
 from galgen.measure.morphology.sky import SkyBox, sky_box
-from galgen.measure.morphology.sources import Sources, banded, detect, sources_of
+from galgen.measure.morphology.sources import Sources, banded, find_sources
 
 #: What is measured, in the order of SCIENCE and the papers.
 QUANTITIES = (
@@ -37,8 +39,9 @@ _MORE = ("r_petro_ellip", "x", "y")
 _EXTENT, _DRIFT, _SMOOTHING = 1.5, 0.25, 0.25
 _SMALL = 1e-12
 _TINY = 1e-30
-#: Images at a time: as many as a CPU has cache for, and as a GPU is kept busy by.
-_CHUNK, _LARGE_CHUNK = 32, 512
+#: Pixels of a band at a time: as many as a CPU has cache for, and as a GPU is kept busy by; and
+#: the fewest images.
+_CHUNK, _LARGE_CHUNK, _FEWEST = 2**17, 2**21, 8
 
 
 def measure_morphology(flux: Tensor, spec: ImageSpec) -> dict[str, Tensor]:
@@ -99,19 +102,45 @@ def measure_morphology(flux: Tensor, spec: ImageSpec) -> dict[str, Tensor]:
     first, equally for all sets that are compared: their edges are otherwise a thousandth of the
     brightest pixel.
     """
-    flux = banded(flux, spec)
-    size = _CHUNK if flux.device.type == "cpu" else _LARGE_CHUNK
-    chunks = list(flux.split(size)) if len(flux) else []
-    parts = []
-    # Sources are found by numpy on one core, while the other measures those before.
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.map(lambda chunk: detect(chunk, spec), chunks)
-        for chunk, found in zip(chunks, ahead, strict=True):
-            parts.append(_columns(sources_of(chunk, found)))
+    banded(flux, spec)
+    parts = _each(lambda chunk: _columns(find_sources(chunk, spec)), _chunks(flux))
     if not parts:
         none = flux.new_zeros(0)
         return {**dict.fromkeys((*QUANTITIES, *_MORE), none), "measured": none.bool()}
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _chunks(flux: Tensor) -> list[Tensor]:
+    if not len(flux):
+        return []
+    cpu = flux.device.type == "cpu"
+    size = max(_FEWEST, (_CHUNK if cpu else _LARGE_CHUNK) // flux.shape[-2:].numel())
+    if cpu:
+        size = min(size, max(_FEWEST, -(-len(flux) // torch.get_num_threads())))
+    return list(flux.split(size))
+
+
+def _each(work: Callable[[Tensor], dict[str, Tensor]], chunks: list[Tensor]) -> list[Any]:
+    """Results of all chunks, on the CPU of as many at a time as torch has threads.
+
+    Threads that share the work on one small tensor wait for each other most of the time.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or not chunks or chunks[0].device.type != "cpu":
+        return [work(chunk) for chunk in chunks]
+    gradients = torch.is_grad_enabled()
+
+    def alone(chunk: Tensor) -> dict[str, Tensor]:
+        torch.set_num_threads(1)
+        with torch.set_grad_enabled(gradients):
+            return work(chunk)
+
+    try:
+        with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
+            return list(pool.map(alone, chunks))
+    finally:
+        # Threads to come take over what the last one set.
+        torch.set_num_threads(threads)
 
 
 def _columns(sources: Sources) -> dict[str, Tensor]:

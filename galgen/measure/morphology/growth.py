@@ -119,15 +119,16 @@ def petrosian(curve: Growth, elongation: Tensor | None = None) -> tuple[Tensor, 
     disc = light[:, half:-half] / area[:, half:-half].clamp_min(_SMALL)
     # Of radii half * STEP and up; both means are taken as positive.
     excess = ring.abs() - ETA * disc.abs()
-    index = torch.arange(excess.shape[1], device=excess.device)
+    last = excess.shape[1] - 1
+    index = torch.arange(last + 1, device=excess.device)
     stride = torch.ones_like(light[:, 0]) if elongation is None else elongation
     stride = (stride / STEP).round().long().clamp_min(1)
     first = round(1 / STEP) - half
-    on_grid = (index - first >= 0) & ((index - first) % stride[:, None] == 0)
+    grid = first + index[:: round(1 / STEP)] // round(1 / STEP) * stride[:, None]
     below = (excess <= 0) & (disc.abs() > 0)
-    coarse, found = _first(below & on_grid)
-    since = coarse - stride
-    fine, _ = _first(below & (index > since[:, None]))
+    coarse, found = _first(below.gather(1, grid.clamp_max(last)) & (grid <= last))
+    coarse = first + coarse * stride
+    fine, _ = _first(below & (index > (coarse - stride)[:, None]))
     fine = fine.clamp_min(1)
     above, under = (excess.gather(1, (fine - k)[:, None])[:, 0] for k in (1, 0))
     part = (above / (above - under).clamp_min(1e-6 * above.abs() + _SMALL)).clamp(0, 1)

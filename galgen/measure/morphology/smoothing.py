@@ -15,22 +15,19 @@ def gaussian(image: Tensor, sigma: Tensor) -> Tensor:
     """
     reach = (4 * sigma + 0.5).floor()
     sigma = sigma.clamp_min(1e-3)
-    far = math.ceil(float(reach.max())) if len(image) else 0
+    far = max(math.ceil(float(reach.max())) if len(image) else 0, *image.shape[1:])
     k = torch.arange(-far, far + 1, device=image.device, dtype=image.dtype)
-    norm = _bell(k, sigma[:, None], reach[:, None]).sum(1)[:, None, None]
+    bell = torch.exp(-0.5 * (k / sigma[:, None]) ** 2) * (k.abs() <= reach[:, None])
+    bell = bell / bell.sum(1, keepdim=True)
 
     def matrix(length: int) -> Tensor:
-        i = torch.arange(length, device=image.device, dtype=image.dtype)
-        return _bell(i[:, None] - i, sigma[:, None, None], reach[:, None, None]) / norm
+        i = torch.arange(length, device=image.device)
+        return _at(bell, i[:, None] - i + far)
 
     height, width = image.shape[1:]
     rows = matrix(height)
     columns = rows if width == height else matrix(width)
-    return rows @ image @ columns.transpose(1, 2)
-
-
-def _bell(offset: Tensor, sigma: Tensor, reach: Tensor) -> Tensor:
-    return torch.exp(-0.5 * (offset / sigma) ** 2) * (offset.abs() <= reach)
+    return rows @ image @ columns
 
 
 def excess(image: Tensor, width: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Which pixels belong to it is decided on the CPU and carries no gradient; the lig
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from torch import Tensor
 from galgen.bands import ImageSpec
 from galgen.measure.sky import estimate_sky, reference_image
 from galgen.measure.sources import central_label, segments
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Neighbours that touch at a corner belong together; images do not touch each other.
 _EIGHT = np.zeros((3, 3, 3), dtype=bool)
@@ -51,18 +48,6 @@ class Sources:
         return Sources(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
-@dataclass(frozen=True)
-class Detection:
-    """What was found on the CPU: masks (N, H, W) as in `Sources`, and how bands are added up."""
-
-    segment: NDArray[np.bool_]
-    other: NDArray[np.bool_]
-    detected: NDArray[np.bool_]
-    level: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    finite: bool
-
-
 def find_sources(flux: Tensor, spec: ImageSpec) -> Sources:
     """Find the central source of every image.
 
@@ -79,7 +64,36 @@ def find_sources(flux: Tensor, spec: ImageSpec) -> Sources:
     `galgen.measure.photometry.measure`. Level and noise are taken as given by the gradient.
     """
     flux = banded(flux, spec)
-    return sources_of(flux, detect(flux, spec))
+    pixels = flux.detach().cpu().numpy()
+    # Finite numbers have a finite sum.
+    whole = bool(np.isfinite(pixels.sum(dtype=np.float64)))
+    sky = estimate_sky(pixels, spec.display)
+    above = pixels - sky.level[:, :, None, None]
+    if not whole:
+        finite = np.isfinite(pixels)
+        above[~finite] = 0.0
+    labels = segments(reference_image(above, sky.noise))
+    central = [central_label(image) or 0 for image in labels]
+    own = np.array(central, dtype=labels.dtype)[:, None, None]
+    segment = (labels == own) & (labels > 0)
+    other = (labels > 0) & ~segment
+    if not whole:
+        # A band that is blank all over is no reason to distrust the others.
+        blank = ~finite.any(axis=(2, 3))[:, :, None, None]
+        other |= ~(finite | blank).all(axis=1)
+        segment &= ~other
+
+    # The same sum again, through which the gradient goes.
+    noise = sky.noise
+    weight = np.divide(1.0, noise, out=np.zeros_like(noise), where=noise > 0)
+    weight /= np.sqrt(np.maximum(np.count_nonzero(weight, axis=1), 1))[:, None]
+    level, weights = (torch.as_tensor(v).to(flux)[:, :, None, None] for v in (sky.level, weight))
+    residual = flux - level
+    if not whole:
+        residual = torch.where(torch.isfinite(flux), residual, 0.0)
+    light = (residual * weights).sum(1)
+    masks = (torch.as_tensor(m, device=flux.device) for m in (segment, other, own[:, 0, 0] > 0))
+    return Sources(light, *masks)
 
 
 def banded(flux: Tensor, spec: ImageSpec) -> Tensor:
@@ -91,46 +105,6 @@ def banded(flux: Tensor, spec: ImageSpec) -> Tensor:
             f"expected (N, {spec.n_bands}, H, W) or (N, H, W), got {tuple(flux.shape)}"
         )
     return flux
-
-
-def detect(flux: Tensor, spec: ImageSpec) -> Detection:
-    """Sources of images (N, C, H, W), on the CPU."""
-    pixels = flux.detach().cpu().double().numpy()
-    sky = estimate_sky(pixels, spec.display)
-    finite = np.isfinite(pixels)
-    whole = bool(finite.all())
-    above = pixels - sky.level[:, :, None, None]
-    if not whole:
-        above[~finite] = 0.0
-    labels = segments(reference_image(above, sky.noise))
-    central = [central_label(image) or 0 for image in labels]
-    own = np.array(central, dtype=labels.dtype)[:, None, None]
-    segment = (labels == own) & (labels > 0)
-    other = (labels > 0) & ~segment
-    if not whole:
-        # A band that is blank all over is no reason to distrust the others.
-        blank = ~finite.any(axis=(2, 3))[:, :, None, None]
-        other |= ~(finite | blank).all(axis=1)
-    noise = sky.noise
-    weight = np.divide(1.0, noise, out=np.zeros_like(noise), where=noise > 0)
-    bands = np.maximum(np.count_nonzero(weight, axis=1), 1)
-    weight /= np.sqrt(bands)[:, None]
-    return Detection(segment & ~other, other, own[:, 0, 0] > 0, sky.level, weight, whole)
-
-
-def sources_of(flux: Tensor, found: Detection) -> Sources:
-    """The light and masks of images (N, C, H, W) on their device."""
-    level, weight = (
-        torch.as_tensor(v).to(flux)[:, :, None, None] for v in (found.level, found.weight)
-    )
-    residual = flux - level
-    if not found.finite:
-        residual = torch.where(torch.isfinite(flux), residual, 0.0)
-    light = (residual * weight).sum(1)
-    masks = (
-        torch.as_tensor(m, device=flux.device) for m in (found.segment, found.other, found.detected)
-    )
-    return Sources(light, *masks)
 
 
 def part_at(mask: Tensor, place: Tensor) -> Tensor:
