@@ -137,12 +137,8 @@ def evaluate(
     spec = sides[0].spec
     cutouts = real_set(model, real, {"size": spec.size, **asked}, seed)
     matched = [match(side.spec, cutouts.spec) for side in sides]
-    if any(one.spec.shape != matched[0].spec.shape or one.spec.bands != matched[0].spec.bands
-           for one in matched[1:]):  # fmt: skip
-        raise ConfigError(
-            f"--against {against}: it shares other bands or another size with the real galaxies "
-            f"than {source or 'the newest run'} does; name what both have by --bands and --size."
-        )
+    # One unit for both, so that what measures the one may measure the other.
+    matched[1:] = [one.beside(matched[0]) for one in matched[1:]]
     theirs = real is None or _same(real, _own(model))
     with _folder(_out_path(out, model if theirs and against is None else None)) as folder:
         found, bench = [], None

@@ -156,8 +156,26 @@ def test_two_generators_side_by_side(
     assert against["generated"]["name"] == "other"
     assert "other" in found.html.read_text()
     known["other"] = ArraySet(worse[:, :2], known["fake"].spec.select(("g", "r")), "other")
-    with pytest.raises(ConfigError, match="--against other"):
+    with pytest.raises(ConfigError, match="the two generators share other bands"):
         evaluate(fake, real, against="other", metrics=SHORT)
+
+
+def test_a_second_generator_in_another_unit_and_order_of_bands(
+    workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
+) -> None:
+    known, _ = opened
+    fake, real = folders(known, workdir, galaxies(40, seed=1), galaxies(90, seed=2))
+    for name in ("fake", "real"):
+        known[name].spec = known[name].spec.replace(unit="nanomaggy", zero_points=(22.5,) * 3)
+    # 2.5 mag brighter a unit: the same galaxies in tenths of the numbers.
+    spec = ImageSpec(16, ("I", "g", "r"), "count", (20.0,) * 3)
+    known["other"] = ArraySet(known["fake"].pixels[:, [2, 0, 1]] / 10, spec, "other")
+    (workdir / "other").mkdir()
+    found = evaluate(fake, real, against="other", metrics="physics,photometry,copies")
+    for name, score in found.scores.items():
+        other = found.result["against"]["metrics"][name]["value"]
+        assert (score["value"] is None) == (other is None), name
+        assert other is None or score["value"] == pytest.approx(other, rel=1e-3, abs=1e-5), name
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def parts(n: int, features: int) -> NDArray[np.float64]:
     if least > _MOST:
         needed = int(np.ceil(max(features, 2) / _MOST))
         raise ValueError(
-            f"{n} images are too few to extrapolate a Frechet distance of {features} features: "
+            f"{n} images are too few to extrapolate a Fréchet distance of {features} features: "
             f"it takes {needed}"
         )
     return np.asarray(1 / np.linspace(1, 1 / least, SIZES))

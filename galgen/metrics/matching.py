@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +27,9 @@ class Match:
     fake_rows, real_rows
         Channels to take, in the order of `spec`.
     gain
-        (C,) factors that bring real fluxes to the generated ones' unit.
+        (C,) factors that bring real fluxes to the unit of `spec`.
+    fake_gain
+        The same of generated ones; empty where they are in it.
     notes
         What was chosen, a sentence each.
     """
@@ -37,10 +39,37 @@ class Match:
     real_rows: tuple[int, ...]
     gain: tuple[float, ...]
     notes: tuple[str, ...] = field(default=())
+    fake_gain: tuple[float, ...] = field(default=())
+
+    def beside(self, first: Match) -> Match:
+        """The same in bands and unit of `first`, which compares others with the same real images.
+
+        Raises
+        ------
+        ConfigError
+            If they share other bands with the real images, or another size.
+        """
+        own = [band.lower() for band in self.spec.bands]
+        theirs = [band.lower() for band in first.spec.bands]
+        if sorted(own) != sorted(theirs) or self.spec.size != first.spec.size:
+            raise ConfigError(
+                "the two generators share other bands or another size with the real galaxies: name "
+                "what both have by --bands and --size."
+            )
+        order = [own.index(band) for band in theirs]
+        return replace(
+            first,
+            fake_rows=tuple(self.fake_rows[k] for k in order),
+            fake_gain=tuple(a / self.gain[k] for a, k in zip(first.gain, order, strict=True)),
+            notes=self.notes,
+        )
 
     def fake(self, flux: Tensor | NDArray[Any]) -> Tensor:
         """Generated flux (N, C, H, W) in common bands and size."""
-        return _cropped(_tensor(flux)[:, list(self.fake_rows)], self.spec.size)
+        chosen = _tensor(flux)[:, list(self.fake_rows)]
+        if self.fake_gain:
+            chosen = chosen * torch.tensor(self.fake_gain, dtype=torch.float32).view(-1, 1, 1)
+        return _cropped(chosen, self.spec.size)
 
     def real(self, flux: Tensor | NDArray[Any]) -> Tensor:
         """Real flux (N, C, H, W) in common bands, size and unit."""

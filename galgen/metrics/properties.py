@@ -178,6 +178,9 @@ class _Pool:
         for k, name in enumerate(plan.columns):
             if not unit[k] > 0:
                 missing[name] = f"the {name} of all real galaxies is the same"
+                if _measured(one[:, k]) >= 2:
+                    # As smoothness is where galaxies are but a few pixels wide: no unit, no mean.
+                    self.absent.add(name)
             for which, x in (("generated", two), ("real", one)):
                 if _measured(x[:, k]) < 2:
                     missing[name] = (
@@ -185,10 +188,13 @@ class _Pool:
                         f"measured {name}"
                     )
             if name in self.absent:
-                missing[name] = f"too few galaxies have a type for {name}"
+                if name in _TYPES:
+                    kind = name.removeprefix("colour_")
+                    missing[name] = f"too few galaxies are of {kind} type"
         self.reasons = {f"wasserstein_{name}": why for name, why in missing.items()}
         for group, columns in plan.groups.items():
-            why = [missing[name] for name in columns if name in missing and name not in _TYPES]
+            left = [name for name in columns if name not in self.absent]
+            why = [missing[name] for name in left or columns if name in missing]
             self.reasons |= dict.fromkeys((group, "wasserstein"), why[0]) if why else {}
         self.nothing = len(missing) == len(plan.columns)
         self.unit = np.where([name in missing for name in plan.columns], np.nan, unit)
@@ -209,7 +215,7 @@ class _Pool:
         table = dict(zip(self.plan.columns, distances.tolist(), strict=True))
         found = {f"wasserstein_{name}": table[name] for name in self.plan.single}
         means = {
-            group: float(np.mean([table[name] for name in columns if name not in self.absent]))
+            group: _mean([table[name] for name in columns if name not in self.absent])
             for group, columns in self.plan.groups.items()
         }
         total = {"wasserstein": float(np.mean(list(means.values())))} if means else {}
@@ -221,6 +227,10 @@ def _between(plan: _Plan, real: NDArray[Any], fake: NDArray[Any]) -> BetweenRows
     if pool.nothing:
         raise ValueError(next(iter(pool.reasons.values())))
     return pool.between
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
 
 
 def _measured(column: NDArray[Any]) -> int:
