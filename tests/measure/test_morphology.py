@@ -208,6 +208,32 @@ def test_a_batch_is_one_by_one(
             )
 
 
+def test_threads_change_nothing(some: tuple[Tensor, ImageSpec]) -> None:
+    flux, spec = some[0].repeat(3, 1, 1, 1), some[1]
+    alone = measure_morphology(flux, spec)
+    torch.set_num_threads(2)
+    try:
+        together = measure_morphology(flux.requires_grad_(), spec)
+        with torch.no_grad():
+            assert not measure_morphology(flux, spec)["gini"].requires_grad
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    for name, column in alone.items():
+        torch.testing.assert_close(together[name], column, rtol=1e-4, atol=1e-4)
+    together["asymmetry"].sum().backward()
+    assert flux.grad is not None
+    assert flux.grad.isfinite().all()
+
+
+def test_whole_numbers_will_do() -> None:
+    image = noisy(sersic(1, 6, 64)).round().clamp(0, 255)
+    spec = one_band(64).replace(display=True)
+    plain, found = (measure_morphology(v[None], spec) for v in (image, image.byte()))
+    for name, column in plain.items():
+        torch.testing.assert_close(found[name], column)
+
+
 def test_the_source_is_that_of_photometry(galaxies: Callable[..., Tensor]) -> None:
     images = galaxies(4, size=64)
     images[1, :, 3:8, 3:8] += 500
@@ -332,20 +358,20 @@ def test_the_gradient_is_the_slope(some: tuple[Tensor, ImageSpec]) -> None:
 
 def test_statmorph_measures_the_same() -> None:
     pytest.importorskip("statmorph")
-    flux, spec = torch.from_numpy(simulate(5, size=56, start=10)[0]), sersic_spec(56)
+    flux, spec = torch.from_numpy(simulate(4, size=48, start=10)[0]), sersic_spec(48)
     flux = torch.cat([flux, torch.zeros(1, *spec.shape)])
     heard: list[tuple[int, int]] = []
     theirs = statmorph_morphology(
         flux, spec, processes=1, progress=lambda done, total: heard.append((done, total))
     )
-    assert heard[-1] == (6, 6)
-    assert theirs["flag"][5] == 4
-    assert theirs["measured"].tolist() == [True] * 5 + [False]
+    assert heard[-1] == (5, 5)
+    assert theirs["flag"][4] == 4
+    assert theirs["measured"].tolist() == [True] * 4 + [False]
     ours = measure_morphology(flux, spec)
     assert set(theirs) == {*NAMES, "measured", "flag"}
     assert ours.keys() | {"flag"} == set(theirs)
     good = theirs["flag"] == 0
-    assert good.sum() >= 4
+    assert good.sum() >= 3
     # Of a number as large as one; radii to a few hundredths of themselves.
     tolerances = {
         "gini": 0.04, "m20": 0.05, "concentration": 0.1, "asymmetry": 0.03, "smoothness": 0.05,

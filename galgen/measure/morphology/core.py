@@ -102,10 +102,10 @@ def measure_morphology(flux: Tensor, spec: ImageSpec) -> dict[str, Tensor]:
     first, equally for all sets that are compared: their edges are otherwise a thousandth of the
     brightest pixel.
     """
-    banded(flux, spec)
+    banded(flux, spec)  # refuses what does not fit
     parts = _each(lambda chunk: _columns(find_sources(chunk, spec)), _chunks(flux))
     if not parts:
-        none = flux.new_zeros(0)
+        none = torch.zeros(0, device=flux.device)
         return {**dict.fromkeys((*QUANTITIES, *_MORE), none), "measured": none.bool()}
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 

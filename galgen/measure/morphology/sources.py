@@ -97,7 +97,9 @@ def find_sources(flux: Tensor, spec: ImageSpec) -> Sources:
 
 
 def banded(flux: Tensor, spec: ImageSpec) -> Tensor:
-    """Images (N, C, H, W) from such or from (N, H, W)."""
+    """Images (N, C, H, W) in float32 or float64, from such or from (N, H, W)."""
+    if flux.dtype not in (torch.float32, torch.float64):
+        flux = flux.float()
     if flux.ndim == 3:
         return flux[:, None]
     if flux.ndim != 4 or flux.shape[1] != spec.n_bands:
