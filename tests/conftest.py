@@ -7,12 +7,13 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 # Helpers of several test modules show what differed, as the tests themselves do.
-pytest.register_assert_rewrite("blobs", "contract", "tiny")
+pytest.register_assert_rewrite("blobs", "contract", "judged", "tiny")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -51,6 +52,22 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder, so that runs and pictures land nowhere else."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """Sets by the name that `open_set` is asked for, and what it was asked."""
+    from galgen.data import sets
+
+    known: dict[str, Any] = {}
+    calls: list[tuple[str, Any]] = []
+
+    def open_set(source: str | Path, **options: Any) -> Any:
+        calls.append((str(source), options))
+        return known[Path(source).name]
+
+    monkeypatch.setattr(sets, "open_set", open_set)
+    return known, calls
 
 
 @pytest.fixture(autouse=True, scope="session")

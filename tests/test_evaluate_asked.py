@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,24 +12,9 @@ from astropy.table import Table
 from galgen import checkpoint
 from galgen.bands import ImageSpec
 from galgen.conditions import Conditions, Number
-from galgen.data import sets
 from galgen.evaluate import evaluate
 from galgen.metrics import agreement, classifier
 from judged import FEW, ArraySet, Model, Opened, galaxies, run_of
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, ArraySet], Opened]:
-    """Sets by the name that `open_set` is asked for, and what it was asked."""
-    known: dict[str, ArraySet] = {}
-    calls: Opened = []
-
-    def open_set(source: str | Path, **options: Any) -> ArraySet:
-        calls.append((str(source), options))
-        return known[Path(source).name]
-
-    monkeypatch.setattr(sets, "open_set", open_set)
-    return known, calls
 
 
 def kinds(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -187,10 +187,9 @@ class _Pool:
                         f"only {_measured(x[:, k])} of {len(x)} {which} galaxies have a "
                         f"measured {name}"
                     )
-            if name in self.absent:
-                if name in _TYPES:
-                    kind = name.removeprefix("colour_")
-                    missing[name] = f"too few galaxies are of {kind} type"
+            if name in self.absent and name in _TYPES:
+                kind = name.removeprefix("colour_")
+                missing[name] = f"too few galaxies are of {kind} type"
         self.reasons = {f"wasserstein_{name}": why for name, why in missing.items()}
         for group, columns in plan.groups.items():
             left = [name for name in columns if name not in self.absent]
