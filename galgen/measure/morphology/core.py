@@ -41,7 +41,7 @@ _SMALL = 1e-12
 _TINY = 1e-30
 #: Pixels of a band at a time: as many as a CPU has cache for, and as a GPU is kept busy by; and
 #: the fewest images.
-_CHUNK, _LARGE_CHUNK, _FEWEST = 2**17, 2**21, 8
+_CHUNK, _LARGE_CHUNK, _FEWEST = 2**18, 2**21, 8
 
 
 def measure_morphology(flux: Tensor, spec: ImageSpec) -> dict[str, Tensor]:

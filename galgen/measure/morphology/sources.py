@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from galgen.bands import ImageSpec
-from galgen.measure.sky import estimate_sky, reference_image
+from galgen.measure.sky import SkyModel, estimate_sky, reference_image
 from galgen.measure.sources import central_label, segments
 
 #: Neighbours that touch at a corner belong together; images do not touch each other.
@@ -72,7 +72,8 @@ def find_sources(flux: Tensor, spec: ImageSpec) -> Sources:
     if not whole:
         finite = np.isfinite(pixels)
         above[~finite] = 0.0
-    labels = segments(reference_image(above, sky.noise))
+    reference = reference_image(above, sky.noise)
+    labels = segments(reference)
     central = [central_label(image) or 0 for image in labels]
     own = np.array(central, dtype=labels.dtype)[:, None, None]
     segment = (labels == own) & (labels > 0)
@@ -83,17 +84,21 @@ def find_sources(flux: Tensor, spec: ImageSpec) -> Sources:
         other |= ~(finite | blank).all(axis=1)
         segment &= ~other
 
-    # The same sum again, through which the gradient goes.
+    if flux.requires_grad and torch.is_grad_enabled():
+        light = _added_up(flux, sky)
+    else:
+        light = torch.as_tensor(reference, dtype=flux.dtype, device=flux.device)
+    masks = (torch.as_tensor(m, device=flux.device) for m in (segment, other, own[:, 0, 0] > 0))
+    return Sources(light, *masks)
+
+
+def _added_up(flux: Tensor, sky: SkyModel) -> Tensor:
+    """The reference image (N, H, W) again, through which the gradient goes."""
     noise = sky.noise
     weight = np.divide(1.0, noise, out=np.zeros_like(noise), where=noise > 0)
     weight /= np.sqrt(np.maximum(np.count_nonzero(weight, axis=1), 1))[:, None]
     level, weights = (torch.as_tensor(v).to(flux)[:, :, None, None] for v in (sky.level, weight))
-    residual = flux - level
-    if not whole:
-        residual = torch.where(torch.isfinite(flux), residual, 0.0)
-    light = (residual * weights).sum(1)
-    masks = (torch.as_tensor(m, device=flux.device) for m in (segment, other, own[:, 0, 0] > 0))
-    return Sources(light, *masks)
+    return (torch.where(torch.isfinite(flux), flux - level, 0.0) * weights).sum(1)
 
 
 def banded(flux: Tensor, spec: ImageSpec) -> Tensor:
