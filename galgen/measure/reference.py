@@ -45,7 +45,8 @@ NAMES = {
 _INVALID = -99.0
 #: statmorph's own word for a source of which nothing can be measured.
 CATASTROPHE = 4
-_BATCH = 4
+#: Galaxies that a process takes at a time, and images whose sources are sought at a time.
+_BATCH, _CHUNK = 4, 256
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -89,18 +90,14 @@ def statmorph_morphology(
         raise ConfigError(
             "morphology by statmorph needs that package: pip install galgen[morphology]."
         )
-    from galgen.measure.morphology.sources import find_sources
-
-    sources = find_sources(flux.detach(), spec)
-    light, segment, other = (
-        t.cpu().numpy() for t in (sources.light.double(), sources.segment, sources.other)
-    )
-    labels = segment + 2 * other.astype(np.int32)
+    light, labels = _sources(flux, spec)
     names = (*NAMES, "flag")
     rows = np.full((len(light), len(names)), np.nan)
     rows[:, -1] = CATASTROPHE
-    todo = np.nonzero(sources.detected.cpu().numpy() & segment.any(axis=(1, 2)))[0]
+    todo = np.nonzero((labels == 1).any(axis=(1, 2)))[0]
     total, done = len(light), len(light) - len(todo)
+    if progress is not None:
+        progress(done, total)
     parts = [todo[i : i + _BATCH] for i in range(0, len(todo), _BATCH)]
     for part, values in _work(parts, light, labels, processes or os.cpu_count() or 1):
         rows[part] = values
@@ -111,6 +108,20 @@ def statmorph_morphology(
     columns["flag"] = columns["flag"].astype(np.int64)
     columns["measured"] = columns["flag"] < 2
     return columns
+
+
+def _sources(flux: Tensor, spec: ImageSpec) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Reference images (N, H, W), and labels: 1 the central source, 2 what is not to be used."""
+    from galgen.measure.morphology.sources import find_sources
+
+    light = np.zeros((len(flux), *flux.shape[-2:]))
+    labels = np.zeros(light.shape, dtype=np.int32)
+    for first in range(0, len(flux), _CHUNK):
+        found = find_sources(flux[first : first + _CHUNK].detach(), spec)
+        part = slice(first, first + _CHUNK)
+        light[part] = found.light.cpu().numpy()
+        labels[part] = found.segment.cpu().numpy() + 2 * found.other.cpu().numpy().astype(np.int32)
+    return light, labels
 
 
 def _work(
@@ -126,8 +137,12 @@ def _work(
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
     ):
         jobs = {pool.submit(measure_some, light[part], labels[part]): part for part in parts}
-        for job in as_completed(jobs):
-            yield jobs[job], job.result()
+        try:
+            for job in as_completed(jobs):
+                yield jobs[job], job.result()
+        finally:
+            # Who stops early, by Ctrl-C say, does not wait for the rest.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager

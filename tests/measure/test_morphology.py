@@ -365,6 +365,7 @@ def test_statmorph_measures_the_same() -> None:
         flux, spec, processes=1, progress=lambda done, total: heard.append((done, total))
     )
     assert heard[-1] == (5, 5)
+    assert heard[0] == (1, 5)
     assert theirs["flag"][4] == 4
     assert theirs["measured"].tolist() == [True] * 4 + [False]
     ours = measure_morphology(flux, spec)
