@@ -61,8 +61,8 @@ class CollapseAlarm(L.Callback):
         if new and trainer.is_global_zero and self.console is not None:
             self.console.print(
                 f"collapse alarm at {module.clock.images:,} images: {'; '.join(self.reasons)}. "
-                "Training goes on and may recover; best.ckpt is from before. If it does not: more "
-                "augmentation (train.recipe.ada), a larger penalty (r1), or a smaller rate.",
+                "Training goes on and may recover; best.ckpt keeps the best so far. If it does "
+                "not: augmentation (recipe.ada), a larger penalty (recipe.r1), or a smaller rate.",
                 style="yellow",
                 highlight=False,
                 soft_wrap=True,

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from galgen.callbacks.collapse import CollapseAlarm
+from galgen.config import RunConfig
 from galgen.models.base import AdversarialModule
 
 WELL = {"frechet": 10.0, "coverage": 0.6, "diversity": 0.9}
@@ -61,6 +62,10 @@ def test_a_fall_or_a_jump_is_said_once(trainer: Any, bad: dict[str, float], says
     assert len(alarm.reasons) == 1
     assert re.search(says, text)
     assert text.count("collapse alarm at 5,000 images") == 1
+    # The settings that it advises exist.
+    for name in re.findall(r"[a-z_]+\.[a-z0-9_]+", text.replace("best.ckpt", "")):
+        section, option = name.split(".")
+        assert option in RunConfig.model_fields[section].annotation.model_fields
     assert trainer.loggers[0].values == [0, 0, 0, 1, 1]
 
 
