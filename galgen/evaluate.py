@@ -117,7 +117,7 @@ def evaluate(
     """
     from galgen.metrics.comparison import judge, set_up
     from galgen.metrics.matching import match
-    from galgen.metrics.wanted import parse_metrics
+    from galgen.metrics.wanted import check, parse_metrics
     from galgen.report.build import build
     from galgen.report.html import render
     from galgen.report.verdict import questions, verdict
@@ -139,6 +139,7 @@ def evaluate(
     matched = [match(side.spec, cutouts.spec) for side in sides]
     # One unit for both, so that what measures the one may measure the other.
     matched[1:] = [one.beside(matched[0]) for one in matched[1:]]
+    check(wanted, inception)
     theirs = real is None or _same(real, _own(model))
     with _folder(_out_path(out, model if theirs and against is None else None)) as folder:
         found, bench = [], None

@@ -204,15 +204,15 @@ def compare(
     fake = Images(made.images.n, lambda k: matched.fake(made.images.read(k)), made.images.names)
     rows = some(len(cutouts), 2 * len(fake), seed)
     train, held, notes = _split(cutouts, model, seed)
-    chosen = held[some(len(held), len(fake), seed)]
+    # Twice as many as generated ones, as of the real galaxies: half of them make the floor.
+    chosen = held[some(len(held), 2 * len(fake), seed)]
 
     def real(chosen: NDArray[np.int64]) -> Images:
         own = images_of(cutouts, chosen)
         return Images(own.n, lambda k: matched.real(own.read(k)), own.names)
 
     if model is None:
-        sample = rows[:_SAMPLE]
-        stretch = display_stretch(real(sample).read(range(len(sample))), matched.spec)
+        stretch = display_stretch(real(rows).sample(_SAMPLE), matched.spec)
     else:
         stretch = select_bands(model.stretch, model.spec.bands, matched.spec.bands)
     asked = _asked(made, cutouts, matched, model, rows, chosen, seed)

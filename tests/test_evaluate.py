@@ -34,8 +34,8 @@ def test_two_folders_of_the_same_kind(
         assert score["value"] is not None or score["reason"], name
         assert score["z"] is None or abs(score["z"]) < 5, name
     assert found.scores["frechet_physics"]["n"] == 60
-    # The real set's halves are 65: one stands for the training set, 60 of the other compare.
-    assert found.scores["copies_aligned"]["n"] == 30
+    # The real set's halves are 65: one stands for the training set, the other compares.
+    assert found.scores["copies_aligned"]["n"] == 32
     assert found.json == Path("evaluation-00001/evaluation.json")
     stored = json.loads(found.json.read_text())
     assert stored["metrics"] == found.scores
@@ -240,6 +240,19 @@ def test_copies_are_caught_whatever_way_up(
         assert found.scores[f"copies_{space}"]["z"] > 3
         assert found.scores[f"nearer_{space}"]["value"] > 0.5
     assert found.result["questions"]["new"]["answer"] == "no"
+
+
+def test_a_generator_without_light_is_a_sentence(
+    workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
+) -> None:
+    dark = np.zeros((20, 3, 16, 16), np.float32)
+    fake, real = folders(opened[0], workdir, dark, galaxies(60, seed=2))
+    found = evaluate(fake, real, metrics="photometry,copies")
+    assert found.scores["detected"]["value"] == 0
+    for name in ("copies_aligned", "nearer_polar"):
+        assert found.scores[name]["value"] is None
+        assert "only 0 of 20 generated and 30 of 30 held-out" in found.scores[name]["reason"]
+    assert found.result["questions"]["new"]["answer"] == "unclear"
 
 
 def test_another_real_set_and_options(

@@ -62,8 +62,8 @@ def evaluate(
 ) -> None:
     """Are they real, physical and new? Scores with their noise floor: JSON, and a report to open.
 
-    Of a model with classes it trains classifiers on the real galaxies, which takes a few minutes;
-    --set evaluate.classifier=false leaves them out.
+    Of a model with classes it trains a classifier on the real galaxies, which takes about a minute;
+    --set evaluate.classifier=false leaves it out.
     """
     talk = Talk(as_json, debug)
     with talk.errors():

@@ -166,7 +166,7 @@ def set_up(
         If an extractor cannot be made.
     """
     wanted = wanted or parse_metrics()
-    sample = sets.real.read(np.arange(len(sets.real))[:_SAMPLE])
+    sample = sets.real.sample(_SAMPLE)
     options = ExtractorOptions(None if inception is None else Path(inception))
     made = {}
     for name in wanted.extractors:
@@ -192,7 +192,9 @@ def _shapes(wanted: Wanted, progress: Progress | None) -> Any:
     if "statmorph" in wanted:
         from galgen.measure.reference import statmorph_morphology
 
-        return statmorph_morphology
+        if progress is None:
+            return statmorph_morphology
+        return partial(statmorph_morphology, progress=partial(progress, "statmorph, this block"))
     if "morphology" in wanted:
         from galgen.measure.morphology import measure_morphology
 

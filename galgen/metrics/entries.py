@@ -196,11 +196,8 @@ def _copies(sets: Comparison, bench: Bench, judged: Judgement, tell: Progress) -
     if not len(sets.train) or not len(sets.held):
         judged.scores["copies"] = null("there are no real images to split into two sets")
         return []
-    # Spread over the set, which may be sorted by class.
-    rows = np.linspace(0, len(sets.train) - 1, min(len(sets.train), _FITTED))
-    sample = sets.train.read(rows.astype(np.int64))
     extractors = [e for e in bench.instruments.extractors.values() if e.name not in _NO_SPACE]
-    spaces = fit_spaces(sample, extractors)
+    spaces = fit_spaces(sets.train.sample(_FITTED), extractors)
     count = counting("training galaxies", sets.train, tell)
 
     def train() -> Iterator[Tensor]:
@@ -235,4 +232,11 @@ def _copies(sets: Comparison, bench: Bench, judged: Judgement, tell: Progress) -
 def _copy_scores(held: NDArray[Any], fake: NDArray[Any], *, seed: int) -> dict[str, Score]:
     """Of the images with light; the others have no distance."""
     one, two = (rows[np.isfinite(rows[:, 0])] for rows in (held, fake))
+    dark = len(one) < len(held) or len(two) < len(fake)
+    if dark and min(len(two), len(one) // 2) < 2:
+        reason = (
+            f"only {len(two)} of {len(fake)} generated and {len(one)} of {len(held)} held-out "
+            "galaxies have light to compare"
+        )
+        return {name: null(reason) for name in COPIES.scales}
     return scores(COPIES, one, two, seed=seed)

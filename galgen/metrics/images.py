@@ -43,6 +43,10 @@ class Images:
         """Flux (k, C, H, W) of those positions."""
         return self.reader(np.asarray(rows, dtype=np.int64))
 
+    def sample(self, most: int) -> Tensor:
+        """At most so many of them, spread evenly over the set, which may be sorted by class."""
+        return self.read(np.linspace(0, self.n - 1, min(self.n, most)).astype(np.int64))
+
     def blocks(self, size: int = BLOCK) -> Iterator[Tensor]:
         """All of them in order."""
         for start in range(0, self.n, size):

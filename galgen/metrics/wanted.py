@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
-from galgen.errors import ConfigError
+from galgen.errors import ConfigError, DataError
 
 #: Extractors that galgen knows by name; a file is a user's own.
 EXTRACTORS = ("galaxy", "physics", "inception")
@@ -77,8 +78,27 @@ def parse_metrics(text: str | Sequence[str] | None = None) -> Wanted:
     )
 
 
+def check(wanted: Wanted, inception: str | Path | None = None) -> None:
+    """Find out before galaxies are made whether a metric lacks a package or a file.
+
+    Raises
+    ------
+    ConfigError, DataError
+        With what is missing. Inception's weights are downloaded now if they are not there.
+    """
+    if "statmorph" in wanted and find_spec("statmorph") is None:
+        raise ConfigError("--metrics statmorph needs a package: pip install galgen[morphology].")
+    for name in wanted.extractors:
+        if name not in EXTRACTORS and not Path(name).expanduser().is_file():
+            raise DataError(f"--metrics {name}: there is no such file: check its name.")
+    if "inception" in wanted:
+        from galgen.metrics.inception.weights import find_weights
+
+        find_weights(inception)
+
+
 def _known(name: str) -> str:
-    if name in EXTRACTORS or name in GROUPS or Path(name).suffix in _FILES:
+    if name in EXTRACTORS or name in GROUPS or Path(name).suffix.lower() in _FILES:
         return name
     every = (*EXTRACTORS, *GROUPS)
     near = get_close_matches(name, every, 1)

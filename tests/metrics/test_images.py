@@ -27,3 +27,9 @@ def test_some_of_a_set_keep_their_names() -> None:
     assert images.read([1, 0]).flatten().tolist() == [1.0, 4.0]
     assert [images.name(0), images.name(1)] == ["e", "b"]
     assert Images.of(flux).name(3) == "3"
+
+
+def test_a_sample_is_spread_over_the_set() -> None:
+    flux = torch.arange(9.0).view(9, 1, 1, 1)
+    assert Images.of(flux).sample(3).flatten().tolist() == [0.0, 4.0, 8.0]
+    assert Images.of(flux).sample(20).flatten().tolist() == list(range(9))
