@@ -11,6 +11,8 @@ from torch import Tensor
 
 #: Images in memory at a time.
 BLOCK = 128
+#: Pixels of a sample in all bands together, 256 MB; but no fewer images than that.
+_NUMBERS, _LEAST = 2**26, 100
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,12 @@ class Images:
         return self.reader(np.asarray(rows, dtype=np.int64))
 
     def sample(self, most: int) -> Tensor:
-        """At most so many of them, spread evenly over the set, which may be sorted by class."""
+        """At most so many of them, spread evenly over the set, which may be sorted by class.
+
+        Of large images fewer, so that the sample stays in memory.
+        """
+        if self.n > _LEAST:
+            most = min(most, max(_LEAST, _NUMBERS // self.read([0]).numel()))
         return self.read(np.linspace(0, self.n - 1, min(self.n, most)).astype(np.int64))
 
     def blocks(self, size: int = BLOCK) -> Iterator[Tensor]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+import galgen.metrics.images
 from galgen.metrics.images import Images
 
 
@@ -33,3 +35,11 @@ def test_a_sample_is_spread_over_the_set() -> None:
     flux = torch.arange(9.0).view(9, 1, 1, 1)
     assert Images.of(flux).sample(3).flatten().tolist() == [0.0, 4.0, 8.0]
     assert Images.of(flux).sample(20).flatten().tolist() == list(range(9))
+
+
+def test_a_sample_of_large_images_is_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(galgen.metrics.images, "_NUMBERS", 600)
+    flux = torch.zeros(300, 1, 2, 2)
+    assert len(Images.of(flux).sample(200)) == 150
+    assert len(Images.of(flux[:, :, :1, :1]).sample(200)) == 200
+    assert len(Images.of(flux.repeat(1, 9, 1, 1)).sample(200)) == 100
