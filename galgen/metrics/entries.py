@@ -200,12 +200,15 @@ def _copies(sets: Comparison, bench: Bench, judged: Judgement, tell: Progress) -
     spaces = fit_spaces(sets.train.sample(_FITTED), extractors)
     count = counting("training galaxies", sets.train, tell)
 
+    def there(images: Images) -> Iterator[Tensor]:
+        return (block.to(bench.instruments.device) for block in images.blocks())
+
     def train() -> Iterator[Tensor]:
-        for block in sets.train.blocks():
+        for block in there(sets.train):
             yield block
             count(len(block))
 
-    sides = {"held": sets.held.blocks(), "fake": sets.fake.blocks()}
+    sides = {"held": there(sets.held), "fake": there(sets.fake)}
     try:
         found = nearest_training(spaces, sides, train())
     except ValueError as error:
