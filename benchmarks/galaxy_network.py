@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from galgen.bands import ImageSpec
-from galgen.data.sersic import simulate
+from galgen.data.sersic import KINDS, simulate
 from galgen.data.sersic import spec as sersic_spec
 from galgen.data.sets import CutoutSet, open_set
 from galgen.measure.composite import display_stretch
@@ -41,12 +41,12 @@ Distort = Callable[[Tensor, float, bool], Tensor]
 
 @dataclass(frozen=True)
 class Images:
-    """A set, and the class of its galaxies that is dropped."""
+    """A set, and which of its galaxies are of which class."""
 
     name: str
     flux: Tensor
     spec: ImageSpec
-    chosen: np.ndarray | None = None
+    classes: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def blurred(flux: Tensor, sigma: float, display: bool) -> Tensor:
@@ -166,10 +166,11 @@ def table(images: Images, network: GalaxyNetwork, shapes: bool) -> None:
         picks = [repeating(f) for f in REPEATED]
         curves = {n: curve(c, [c] * len(picks), picks) for n, c in clean.items()}
         _print(images.name, "fraction repeated", REPEATED, curves)
-    if images.chosen is not None:
-        picks = [dropping(images.chosen, f) for f in DROPPED]
+    for kind, chosen in images.classes.items():
+        picks = [dropping(chosen, f) for f in DROPPED]
         curves = {n: curve(c, [c] * len(picks), picks) for n, c in clean.items()}
-        _print(images.name, "fraction of a class dropped", DROPPED, curves)
+        share = f"{100 * chosen.mean():.0f} %"
+        _print(images.name, f"fraction of {kind} ({share}) dropped", DROPPED, curves)
 
 
 def _print(
@@ -190,20 +191,24 @@ def _print(
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def of_class(cutouts: CutoutSet, *names: str) -> np.ndarray:
-    numbers = [cutouts.classes.index(name) for name in names]
-    return np.isin(cutouts.labels, numbers)
-
-
-def pictures(place: Path, crop: int, held: bool, name: str, dropped: Sequence[str] = (),
-             labels: str | None = None) -> Images:  # fmt: skip
+def pictures(place: Path, crop: int, held: bool, name: str, labels: str | None = None) -> Images:
     cutouts = open_set(place, crop=crop, size=64, labels=labels)
     rows = np.arange(len(cutouts))
     if held:
         rows = np.flatnonzero(is_held(cutouts.groups).numpy())
     flux = torch.from_numpy(cutouts.read(rows.tolist()))
-    chosen = of_class(cutouts, *dropped)[rows] if dropped else None
-    return Images(f"{name}, {len(flux)}", flux, cutouts.spec, chosen)
+    return Images(f"{name}, {len(flux)}", flux, cutouts.spec, by_class(cutouts, rows))
+
+
+def by_class(cutouts: CutoutSet, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Which of these galaxies are of each class; the two senses of spirals are one."""
+    found: dict[str, np.ndarray] = {}
+    if cutouts.labels is None:
+        return found
+    for number, name in enumerate(cutouts.classes):
+        kind = name.split("_")[0] if name.startswith("spiral") else name
+        found[kind] = found.get(kind, False) | (cutouts.labels[rows] == number)
+    return found
 
 
 def main() -> None:
@@ -218,15 +223,14 @@ def main() -> None:
     if given.data is not None:
         table(pictures(given.data / "sdss_gri_jpg", 212, True, "SDSS, held out"), network, True)
         labels = str(given.data / "gz1_jpg" / "labels.csv") + ":label"
-        spirals = ("spiral_clockwise", "spiral_anticlockwise")
-        classes = pictures(given.data / "gz1_jpg", 212, False, "Galaxy Zoo", spirals, labels)
-        table(classes, network, False)
-        radio = given.data / "radio_first_png" / "train"
-        table(pictures(radio, 150, False, "FIRST", ("Bent",)), network, True)
+        table(pictures(given.data / "gz1_jpg", 212, False, "Galaxy Zoo", labels), network, False)
+        table(
+            pictures(given.data / "radio_first_png" / "train", 150, False, "FIRST"), network, True
+        )
     flux, catalogue = simulate(_SIMULATED, seed=_SEED)
-    simulated = Images(
-        f"sersic, {_SIMULATED}", torch.from_numpy(flux), sersic_spec(), catalogue["kind"] == 0
-    )
+    kinds = {name: catalogue["kind"] == number for number, name in enumerate(KINDS)}
+    name = f"sersic, {_SIMULATED}"
+    simulated = Images(name, torch.from_numpy(flux), sersic_spec(), kinds)
     table(simulated, network, True)
 
 

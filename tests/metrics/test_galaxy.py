@@ -27,14 +27,14 @@ NAMES = ("u", "g", "r", "i", "z", "y", "j")
 
 @cache
 def hubble() -> tuple[Tensor, ImageSpec]:
-    cutouts = open_set("hubble", size=32)
+    cutouts = open_set("hubble", size=32, count=160)
     return torch.from_numpy(cutouts.read(range(len(cutouts)))), cutouts.spec
 
 
 @cache
 def sersic() -> tuple[Tensor, Tensor]:
-    """Flux of 600 galaxies, and their kinds."""
-    flux, catalogue = simulate(600, seed=11)
+    """Flux of 400 galaxies, and their kinds."""
+    flux, catalogue = simulate(400, seed=11)
     return torch.from_numpy(flux), torch.from_numpy(catalogue["kind"])
 
 
@@ -47,7 +47,7 @@ def blurred(flux: Tensor, sigma: float) -> Tensor:
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 5, 7])
-@pytest.mark.parametrize("size", [16, 17, 64, 100])
+@pytest.mark.parametrize("size", [16, 64, 99])
 def test_any_bands_and_sizes(galaxies: Callable[..., Tensor], bands: int, size: int) -> None:
     images = galaxies(3, bands, size)
     features = GalaxyFeatures.fit(images, ImageSpec(size, NAMES[:bands]))

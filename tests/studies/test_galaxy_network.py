@@ -30,7 +30,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_the_command_writes_weights_that_load(tmp_path: Path) -> None:
     out = tmp_path / "new" / "weights.safetensors"
-    arguments = ["--out", str(out), "--steps", "3", "--batch", "12", "--most", "16"]
+    arguments = ["--out", str(out), "--steps", "2", "--batch", "8", "--most", "12"]
     assert main(arguments) == 0
     network = load_network(out)
     planes = torch.rand(4, 3, 64, 64)
