@@ -66,7 +66,11 @@ def by_space(metrics: Scores) -> dict[str, str]:
     """Space to what was found in it."""
     found = {}
     for space in spaces(metrics):
-        what = "copies" if _caught(metrics, space) else "no sign of copies"
+        what = "no sign of copies"
+        if _caught(metrics, space):
+            what = "nearer than new galaxies lie"
+        elif metrics[f"copies_{space}"]["value"] > -COPYING:
+            what = "farther than real galaxies lie, which may hide copies"
         told = _told(metrics, space)
         found[space] = f"{told[:1].upper()}{told[1:]}: {what}."
     return found

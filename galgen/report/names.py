@@ -60,7 +60,7 @@ _PHYSICAL = {
     "morphology": ("Shapes", "mean distance", _LOWER),
     "spectrum": ("Power spectrum", "mean distance", _LOWER),
     "bulge": ("Bulge and colours by type", "mean distance", _LOWER),
-    "wasserstein": ("All properties", "mean distance of the groups", _LOWER),
+    "wasserstein": ("Properties together", "mean distance of the groups", _LOWER),
     "rmae": ("Radio histograms", "mean RMAE", _LOWER),
 }
 _NEAR = "nearer to a training image than 99 % of held-out galaxies"

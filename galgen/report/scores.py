@@ -10,7 +10,7 @@ from typing import Any
 from galgen.metrics.scorecard import SPLITS
 from galgen.report import versus
 from galgen.report.names import QUESTIONS, about, better, order, question, title
-from galgen.report.reading import CLEAR, signed
+from galgen.report.reading import CLEAR, off, signed
 
 _FLOOR = (
     "The floor is what real galaxies score against other real galaxies at the same number n, the "
@@ -61,9 +61,8 @@ def table(result: Mapping[str, Any]) -> str:
 def _row(name: str, score: Score, columns: int) -> str:
     if score["value"] is None:
         return _null(name, score["reason"], columns)
-    cells = (
-        f"<td>{_value(score)}</td><td>{number(score['floor'])}</td>{_z(score)}<td>{score['n']}</td>"
-    )
+    cells = f"<td>{_value(score)}</td><td>{number(score['floor'])}</td>{_z(name, score)}"
+    cells += f"<td>{score['n']}</td>"
     return f"<tr>{_label(name)}{cells}</tr>"
 
 
@@ -79,7 +78,7 @@ def _both(
             cells.append(f"<td class=null colspan=2>{escape(score['reason'])}</td>")
             continue
         mark = ' class="better"' if won == side else ""
-        cells.append(f"<td{mark}>{_value(score)}</td>{_z(score)}")
+        cells.append(f"<td{mark}>{_value(score)}</td>{_z(name, score)}")
     nearer = "" if won is None else f'<span class="kind s{won + 1}">{escape(names[won])}</span>'
     # Copy tests have as many galaxies as each generator left out of its training.
     n = " and ".join(dict.fromkeys(str(score["n"]) for score in known))
@@ -103,12 +102,13 @@ def _value(score: Score) -> str:
     return f"{number(score['value'])}<small>{number(low)} to {number(high)}</small>"
 
 
-def _z(score: Score) -> str:
+def _z(name: str, score: Score) -> str:
     """A number, and a bar that grows with its logarithm, full at 100."""
     z = score["z"]
+    worse = off(name, score)
     if z is None:
-        return "<td class=z></td>"
-    kind = " worse" if z > CLEAR else " closer" if z < -CLEAR else ""
+        return '<td class="z worse">off</td>' if worse else "<td class=z></td>"
+    kind = " worse" if worse else " closer" if z < -CLEAR else ""
     part = min(100.0, 50 * math.log10(1 + abs(z)))
     return f'<td class="z{kind}">{signed(z)}<i><b style="width:{part:.0f}%"></b></i></td>'
 

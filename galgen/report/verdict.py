@@ -19,6 +19,7 @@ from galgen.report.reading import (
     off,
     percent,
     reason_of,
+    sigmas,
     z_text,
 )
 
@@ -140,9 +141,7 @@ def _distance_of(known: Scores) -> Any:
     """Sorts scores by how far they stand out, the farthest first."""
 
     def key(name: str) -> float:
-        z = known[name]["z"]
-        # Where the floor does not vary any difference is beyond all sigmas.
-        return -float("inf") if z is None else -abs(float(z))
+        return -abs(sigmas(known[name]))
 
     return key
 
@@ -200,7 +199,7 @@ def _frechet(extractor: str, score: Mapping[str, Any]) -> str:
         return f"Fréchet distance ({what}): not computed, {score['reason']}."
     clear = off("", score)
     told = "told apart" if clear else "not told apart"
-    if clear and score["z"] is not None and score["z"] < _SURE:
+    if clear and sigmas(score) < _SURE:
         told = "barely told apart"
     if not clear and score["n"] < FEW:
         told = f"{score['n']} galaxies a side are too few to tell"
@@ -236,7 +235,7 @@ def _physical_details(metrics: Scores) -> list[str]:
     known = {name: metrics[name] for name in parts if metrics[name]["value"] is not None}
     clear = sorted((name for name in known if off(name, known[name])), key=_distance_of(known))
     equal = [name for name in known if name not in clear]
-    if clear:
+    if clear and all(known[name]["n"] >= FEW for name in clear):
         found.append(f"Off: {listed(inline(name) + z_text(known[name]) for name in clear)}.")
     if equal and all(known[name]["n"] >= FEW for name in equal):
         found.append(f"As real ones: {listed(inline(name) for name in equal)}.")

@@ -9,7 +9,9 @@ import pytest
 from cards import against, entry, metrics, result
 from galgen.metrics.scorecard import null
 from galgen.report import versus
+from galgen.report.copying import by_space
 from galgen.report.names import QUESTIONS, better, inline, order, question, title
+from galgen.report.reading import sigmas
 from galgen.report.verdict import details, questions, verdict
 
 
@@ -55,6 +57,8 @@ def test_a_second_real_sample_is_real_physical_and_new() -> None:
         # All real images hold a galaxy: the floor has no spread, but resampling has.
         ("physical", {"detected": {**entry(0.7, 1.0, None), "interval": [0.6, 0.8]}}, "no", "0.7"),
         ("physical", {"detected": {**entry(0.99, 1.0, None), "interval": [0.97, 1.0]}}, "yes", ""),
+        # One of a hundred that is not found is chance, wherever resampling ends.
+        ("physical", {"detected": {**entry(0.99, 1, None), "interval": [0.97, 0.9995]}}, "yes", ""),
         ("new", {"copies_aligned": entry(-8.0, 0.0, 8.0)}, "no", "C_T = -8.0 in aligned pixels"),
         (
             "new",
@@ -120,7 +124,7 @@ def test_the_verdict_is_the_answers_and_their_details() -> None:
         "Is it physical? No.",
         "does not apply: one band (I) has no colour.",
         "Off: Gini coefficient (z = +7.0).",
-        "As real ones: shapes, all properties and half-light radius.",
+        "As real ones: shapes, properties together and half-light radius.",
         "Is it new? Yes.",
         "In aligned pixels C_T = +0.4 (below -3 is copying)",
     ):
@@ -202,3 +206,27 @@ def test_who_is_nearer_in_one_sentence() -> None:
     assert versus.sentences(mixed)[0].startswith("Neither of dcgan and r3gan")
     same = {**both, "against": {**both["against"], "generated": both["generated"]}}
     assert versus.names(same) == ("dcgan (A)", "dcgan (B)")
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "low", "high"),
+    [
+        (1.0, 100, 0.0, 0.0),
+        (0.99, 100, 0.0, 1.0),
+        # All of k among n generated and 2 n real galaxies are generated: 3^-k.
+        (0.94, 100, 2.9, 3.1),
+        (0.90, 100, 4.0, 4.3),
+        (0.0, 10000, 30.0, 40.0),
+    ],
+)
+def test_a_floor_without_spread_is_judged_by_counting(
+    value: float, n: int, low: float, high: float
+) -> None:
+    assert low <= sigmas(entry(value, 1.0, None, n=n)) <= high
+
+
+def test_what_lies_too_far_from_training_images_is_not_called_free_of_copies() -> None:
+    scores = {"copies_aligned": entry(4.5, 0, -4.5), "copies_polar": entry(-3.4, 0, 3.4)}
+    said = by_space(scores)
+    assert said["aligned"].endswith("farther than real galaxies lie, which may hide copies.")
+    assert said["polar"].endswith("nearer than new galaxies lie.")
