@@ -67,6 +67,7 @@ def evaluate(
     classifier: bool = True,
     photometry: Method = "kron",
     inception: str | Path | None = None,
+    extractor_size: int | None = None,
     progress: Progress | None = None,
     **reading: Any,
 ) -> Evaluation:
@@ -101,6 +102,8 @@ def evaluate(
         ``kron``, ``dilated`` or ``aperture``, see `galgen.measure.photometry.measure`.
     inception
         File with the weights for the metric ``inception``.
+    extractor_size
+        Side in pixels that a network of the user's own wants; by default the images'.
     progress
         Called with (what, done, all).
     **reading
@@ -116,6 +119,7 @@ def evaluate(
         If `out` cannot be written.
     """
     from galgen.metrics.comparison import judge, set_up
+    from galgen.metrics.extractors import ExtractorOptions
     from galgen.metrics.matching import match
     from galgen.metrics.wanted import check, parse_metrics
     from galgen.report.build import build
@@ -149,7 +153,9 @@ def evaluate(
                 sets,
                 wanted,
                 photometry=photometry,
-                inception=None if inception is None else str(inception),
+                options=ExtractorOptions(
+                    None if inception is None else Path(inception), extractor_size
+                ),
                 device=find_accelerator(),
                 progress=progress,
             )

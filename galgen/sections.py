@@ -270,6 +270,9 @@ class EvaluateConfig(Section):
         "kron", description="how fluxes are measured"
     )
     inception: str | None = Field(None, description="file with the weights for inception")
+    extractor_size: int | None = Field(
+        None, ge=8, le=1024, description="side in pixels that a network of your own wants"
+    )
 
     @model_validator(mode="before")
     @classmethod

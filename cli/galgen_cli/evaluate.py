@@ -109,6 +109,7 @@ def evaluate(
                 classifier=run.evaluate.classifier,
                 photometry=run.evaluate.photometry,
                 inception=run.evaluate.inception,
+                extractor_size=run.evaluate.extractor_size,
                 progress=progress,
                 **options.reading(run.data),
             )

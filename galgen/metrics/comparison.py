@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,7 +136,7 @@ def set_up(
     *,
     extractors: Mapping[str, FeatureExtractor] | None = None,
     photometry: Method = "kron",
-    inception: str | None = None,
+    options: ExtractorOptions | None = None,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> Bench:
@@ -153,8 +152,8 @@ def set_up(
         Further ones, by name.
     photometry
         Method of `measure`.
-    inception
-        File with the weights of the Inception network.
+    options
+        What some extractors need.
     device
         Where networks and shapes are computed.
     progress
@@ -167,7 +166,6 @@ def set_up(
     """
     wanted = wanted or parse_metrics()
     sample = sets.real.sample(_SAMPLE)
-    options = ExtractorOptions(None if inception is None else Path(inception))
     made = {}
     for name in wanted.extractors:
         extractor = make_extractor(name, sample, sets.spec, options)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Subsets and rows in each, as in published values.
 SUBSETS = 100
 SUBSET_SIZE = 1000
+#: Spreads beyond which a feature counts as that far: the kernel is a cube, and a handful of stars
+#: and blends among the galaxies would rule it.
+FARTHEST = 3.0
 BOOTSTRAPS = 100
 
 
@@ -69,6 +72,8 @@ def kernel_distance(
 
 def _pooled(real: NDArray[Any], fake: NDArray[Any], *, scaled: bool) -> BetweenRows:
     pool = pool_of(real, fake, scaled)
+    if scaled:
+        pool = pool.clamp(-FARTHEST, FARTHEST)
     kernel = pairs_of(pool, polynomial_kernel, torch.float64)
     diagonal = (pool.square().sum(1) / pool.shape[1] + 1) ** 3
     return lambda one, two: {"kid": kernel_distance(kernel, diagonal, one, two)}
@@ -77,8 +82,9 @@ def _pooled(real: NDArray[Any], fake: NDArray[Any], *, scaled: bool) -> BetweenR
 def kernel_family(scaled: bool = True) -> Family:
     """The score ``kid`` of feature rows.
 
-    With `scaled`, each feature is centred on the real set's mean and in units of its spread;
-    without, they are taken as they are, as in published kernel inception distances.
+    With `scaled`, each feature is centred on the real set's mean and in units of its spread, and
+    none is farther than `FARTHEST`; without, they are taken as they are, as in published kernel
+    inception distances.
     """
     return pooled_family({"kid": Scale()}, partial(_pooled, scaled=scaled), BOOTSTRAPS)
 

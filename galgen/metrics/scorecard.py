@@ -80,12 +80,17 @@ class Family:
         Of all positions it must give what `between` gives of the sets.
     bootstraps
         Resamplings for the 95 % interval; fewer for what is slow.
+    rare
+        A few images decide, as those in the last bins of a histogram do. Parts of one real set
+        share them out between themselves and differ too little, so the floor's spread is taken
+        from parts that are drawn with replacement.
     """
 
     scales: Mapping[str, Scale]
     between: Between
     pooled: Pooled | None = None
     bootstraps: int = BOOTSTRAPS
+    rare: bool = False
 
     def over(self, real: NDArray[Any], fake: NDArray[Any]) -> BetweenRows:
         """Distances of positions in the pool of both."""
@@ -143,7 +148,8 @@ def scores(
     dict of Score
         ``value``: mean over the splits of the distance of n generated rows from the first
         part; ``floor``: mean of the second part's; ``z``: their difference in standard
-        deviations of the second part's (None where these do not vary). The interval's
+        deviations of the second part's (None where these do not vary; of a family of `rare`
+        images see there). The interval's
         width is that of resampling both sets with replacement; its middle is moved onto the
         value, because repeated rows bias distances between sets upwards.
 
@@ -161,13 +167,15 @@ def scores(
         reason = f"{len(fake)} generated and {total} real images are too few: it takes 2 and 4"
         return {name: null(reason) for name in family.scales}
     rng = np.random.default_rng(seed)
-    values, floors, resampled = [], [], []
+    values, floors, spreads, resampled = [], [], [], []
     try:
         between = family.over(real, fake)
         for _ in range(splits):
             order = rng.permutation(total)
             floors.append(between(order[:n], order[n : 2 * n]))
             values.append(between(order[:n], total + rng.permutation(len(fake))[:n]))
+            if family.rare:
+                spreads.append(between(*rng.integers(total, size=(2, n))))
         for _ in range(family.bootstraps if bootstraps is None else bootstraps):
             drawn = rng.integers(total, size=n), total + rng.integers(len(fake), size=n)
             resampled.append(between(*drawn))
@@ -175,18 +183,25 @@ def scores(
         return {name: null(f"{error}") for name in family.scales}
     found = {}
     for name, scale in family.scales.items():
-        one, two, three = ([row[name] for row in rows] for rows in (values, floors, resampled))
-        found[name] = _summary(one, two, three, scale, n)
+        of = [
+            [row[name] for row in rows] for rows in (values, floors, spreads or floors, resampled)
+        ]
+        found[name] = _summary(of[0], of[1], of[2], of[3], scale, n)
     return found
 
 
 def _summary(
-    values: list[float], floors: list[float], resampled: list[float], scale: Scale, n: int
+    values: list[float],
+    floors: list[float],
+    spreads: list[float],
+    resampled: list[float],
+    scale: Scale,
+    n: int,
 ) -> Score:
-    every = np.array([*values, *floors, *resampled])
+    every = np.array([*values, *floors, *spreads, *resampled])
     if not np.isfinite(every).all():
         return null("some of the numbers that it is made of are not finite")
-    value, floor, spread = (float(v) for v in (np.mean(values), np.mean(floors), _std(floors)))
+    value, floor, spread = (float(v) for v in (np.mean(values), np.mean(floors), _std(spreads)))
     low, high = np.quantile(resampled, (0.025, 0.975)) - np.mean(resampled) + value
     lowest = -np.inf if scale.lowest is None else scale.lowest
     interval = np.clip([low, high], lowest, scale.highest)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import galgen.metrics.pairs
 from clouds import Columns, cloud
-from galgen.metrics.kernel import KERNEL, PLAIN_KERNEL, KernelDistance, kernel_subsets
+from galgen.metrics.kernel import FARTHEST, KERNEL, PLAIN_KERNEL, KernelDistance, kernel_subsets
 from galgen.metrics.scorecard import scores
 
 
@@ -26,7 +26,8 @@ def test_equals_the_paper(n: int, m: int, features: int) -> None:
     x, y = cloud(n, 0, features) * 2 + 3, cloud(m, 1, features, shift=0.4)
     assert PLAIN_KERNEL.between(x, y)["kid"] == pytest.approx(reference(x, y), rel=1e-6)
     spread = np.maximum(x.std(0, ddof=1), 0.1)
-    wanted = reference((x - x.mean(0)) / spread, (y - x.mean(0)) / spread)
+    scaled = (np.clip((rows - x.mean(0)) / spread, -FARTHEST, FARTHEST) for rows in (x, y))
+    wanted = reference(*scaled)
     assert KERNEL.between(x, y)["kid"] == pytest.approx(wanted, rel=1e-6)
 
 
