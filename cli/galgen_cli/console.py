@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 #: Seconds between lines of progress where there is no terminal.
 LINE_SECONDS = 20.0
-#: What takes long before a run begins, see `galgen.data.measured`.
 #: What says how far slow things have got that nobody sees: measuring a set, fetching weights.
 _SLOW = ("galgen.measuring", "galgen.weights")
 

@@ -40,6 +40,12 @@ def check_choice(train: TrainConfig, spec: ImageSpec, classes: Sequence[str]) ->
     reason = why_not(spec)
     if train.best == "rmae" and reason is not None:
         raise ConfigError(f"train.best rmae does not go with {reason}; use frechet.")
+    if train.best_per_class and "galaxy" in classes:
+        # frechet_galaxy is the distance in features of the galaxy network.
+        raise ConfigError(
+            "train.best_per_class: a class called 'galaxy' cannot be told from the features of "
+            "that name in metrics.csv; rename it, by data.merge say."
+        )
     if train.best_per_class and not classes:
         raise ConfigError(
             "train.best_per_class: these images have no classes, of which each could have a "

@@ -25,7 +25,7 @@ from galgen.metrics.conditional import (
 from galgen.metrics.entries import Copying, Entry, Progress, counting, entries_of
 from galgen.metrics.extractors import ExtractorOptions, make_extractor
 from galgen.metrics.features import FeatureExtractor
-from galgen.metrics.images import Images
+from galgen.metrics.images import BLOCK, Images
 from galgen.metrics.scorecard import Score
 from galgen.metrics.spectrum import spectrum_rows
 from galgen.metrics.survey import Instruments, Survey, survey
@@ -34,6 +34,8 @@ from galgen.stretch import Stretch
 
 #: Real galaxies that extractors take their units from, at most.
 _SAMPLE = 2000
+#: Images in memory at a time where blocks are dear.
+_LARGE = 1024
 
 
 @dataclass
@@ -179,6 +181,8 @@ def set_up(
         partial(spectrum_rows, spec=sets.spec) if "spectrum" in wanted else None,
         radio.image_counts if "radio" in wanted and radio.why_not(sets.spec) is None else None,
         torch.device(device),
+        # statmorph starts processes for each block.
+        _LARGE if "statmorph" in wanted else BLOCK,
     )
     found = survey(
         sets.real, instruments, sets.real_redshift, counting("real galaxies", sets.real, progress)
@@ -287,7 +291,8 @@ def _conditions(
         return found
 
     if asked.pool is not None:
-        judged.classes = class_scores(asked, of_rows, list(judged.scores))
+        names = list(judged.scores)
+        judged.classes = class_scores(asked, of_rows, names, partial(tell, "scores of classes"))
     if classifier or not asked.classes:
         agreement = class_agreement(
             asked,

@@ -103,7 +103,10 @@ ScoreRows = Callable[
 
 
 def class_scores(
-    asked: Asked, score_rows: ScoreRows, names: Sequence[str]
+    asked: Asked,
+    score_rows: ScoreRows,
+    names: Sequence[str],
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Every metric of the score card for each class by itself, at the class's own n.
 
@@ -115,6 +118,8 @@ def class_scores(
         Scores of rows of the generated, the real and the held-out galaxies.
     names
         Of the metrics.
+    progress
+        Called with the classes that are done and all of them.
 
     Returns
     -------
@@ -137,6 +142,8 @@ def class_scores(
         else:
             scores = score_rows(fake, real, held)
         found[name] = {"metrics": scores, "n_generated": len(fake), "n_real": len(real)}
+        if progress is not None:
+            progress(number + 1, len(asked.classes))
     return found
 
 

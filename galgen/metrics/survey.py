@@ -50,6 +50,8 @@ class Instruments:
         Flux to counts of histograms (radio images); None leaves them out.
     device
         Where extractors, shapes and spectra are computed.
+    block
+        Images in memory at a time.
     """
 
     spec: ImageSpec
@@ -59,6 +61,7 @@ class Instruments:
     spectrum: Callable[[Tensor], Tensor] | None = None
     counts: Callable[[Tensor], Tensor] | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    block: int = BLOCK
 
 
 @dataclass
@@ -112,7 +115,7 @@ def survey(
     spectra: list[NDArray[Any]] = []
     counts: list[NDArray[Any]] = []
     start = 0
-    for flux in images.blocks(BLOCK):
+    for flux in images.blocks(instruments.block):
         z = None if redshift is None else redshift[start : start + len(flux)]
         start += len(flux)
         columns.append(measure(flux, spec, method=instruments.photometry, redshift=z))

@@ -81,7 +81,7 @@ def details(result: Mapping[str, Any]) -> dict[str, list[str]]:
     metrics = result["metrics"]
     return {
         "real": _real_details(metrics),
-        "physical": _physical_details(metrics),
+        "physical": [*_physical_details(metrics), *_catalogues(result)],
         "new": new_details(metrics),
     }
 
@@ -240,6 +240,20 @@ def _physical_details(metrics: Scores) -> list[str]:
     if equal and all(known[name]["n"] >= FEW for name in equal):
         found.append(f"As real ones: {listed(inline(name) for name in equal)}.")
     return found
+
+
+def _catalogues(result: Mapping[str, Any]) -> list[str]:
+    """Measured magnitudes against those of a table, one sentence a set."""
+    sentences = []
+    for which, of in result.get("details", {}).get("catalogue_magnitudes", {}).items():
+        known = {name: entry for name, entry in of.items() if entry["bias"] is not None}
+        parts = [f"{name} {e['bias']:+.3f} ± {e['scatter']:.3f}" for name, e in known.items()]
+        if parts:
+            sentences.append(
+                f"Of {which} galaxies, measured minus catalogue magnitudes (median ± scatter): "
+                f"{listed(parts)}."
+            )
+    return sentences
 
 
 def _detected(score: Mapping[str, Any]) -> str:

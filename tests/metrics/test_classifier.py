@@ -14,6 +14,7 @@ from galgen.data.sets import open_set
 from galgen.errors import DataError
 from galgen.metrics.agreement import Verdicts, agreement, cross_fitted, too_few
 from galgen.metrics.classifier import Classifier, train_classifier
+from galgen.metrics.images import Images
 
 CLASSES = ("round", "long", "double")
 SHOWN = 1500
@@ -162,7 +163,9 @@ def test_a_class_that_was_never_asked_for_has_no_value() -> None:
 def judged(labels: np.ndarray, real: Tensor, held: np.ndarray | None = None) -> Verdicts:
     fake, _ = galaxies(30, seed=8)
     groups = [str(k // 2) for k in range(len(real))]
-    return cross_fitted(real, labels, CLASSES, fake, groups=groups, held=held, shown=SHOWN)
+    return cross_fitted(
+        real, labels, CLASSES, Images.of(fake), groups=groups, held=held, shown=SHOWN
+    )
 
 
 def test_every_real_galaxy_is_judged_by_a_network_that_has_not_seen_it() -> None:
@@ -172,7 +175,7 @@ def test_every_real_galaxy_is_judged_by_a_network_that_has_not_seen_it() -> None
         real,
         labels,
         CLASSES,
-        galaxies(30, seed=8)[0],
+        Images.of(galaxies(30, seed=8)[0]),
         shown=640,
         progress=lambda *a: told.append(a),
     )

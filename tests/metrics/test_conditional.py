@@ -21,6 +21,7 @@ from galgen.metrics.conditional import (
     class_scores,
     number_scores,
 )
+from galgen.metrics.images import Images
 from galgen.metrics.scorecard import Score, null
 from galgen.stretch import Stretch
 
@@ -74,7 +75,7 @@ def agree(fake_labels: np.ndarray, spec: ImageSpec, **more: Any) -> dict[str, An
     fake, _ = sets(40, 2)
     return class_agreement(
         asked(fake_labels.tolist(), real_labels.tolist(), pool=pool),
-        fake,
+        Images.of(fake),
         spec,
         Stretch.fit(real, "asinh"),
     )
@@ -100,7 +101,8 @@ def test_classes_that_come_as_asked_agree_and_swapped_ones_do_not(display: bool)
 
 def test_agreement_that_cannot_be_computed_says_why() -> None:
     spec, stretch = ImageSpec(16, ("g", "r", "i")), Stretch.fit(sets(8, 1)[0], "asinh")
-    fake = sets(8, 1)[0]
+    real = sets(8, 1)[0]
+    fake = Images.of(real)
     nothing = class_agreement(asked([0] * 8, [0] * 8), fake, spec, stretch)
     assert nothing["value"] is None
     assert "no classes" in nothing["reason"]
@@ -109,10 +111,10 @@ def test_agreement_that_cannot_be_computed_says_why() -> None:
     found = agree(np.full(40, 2), spec)
     assert found["value"] is None
     assert "asked to be of a class" in found["reason"]
-    pool = Pool(lambda: fake, np.zeros(8, np.int64), ["one"] * 8)
+    pool = Pool(lambda: real, np.zeros(8, np.int64), ["one"] * 8)
     one = class_agreement(asked([0] * 8, [0] * 8, pool=pool), fake, spec, stretch)
     assert "fewer than two classes" in one["reason"]
-    pool = Pool(lambda: fake, np.arange(8) % 2, ["a", "b"] * 4)
+    pool = Pool(lambda: real, np.arange(8) % 2, ["a", "b"] * 4)
     few = class_agreement(asked([0] * 8, [0] * 8, pool=pool), fake, spec, stretch)
     assert few["value"] is None
 
@@ -123,7 +125,7 @@ def test_a_class_in_one_group_cannot_be_left_out_and_learnt() -> None:
     groups = ["scene" if label else str(k) for k, label in enumerate(labels)]
     found = class_agreement(
         asked([0, 1] * 4, labels.tolist(), pool=Pool(lambda: real, labels, groups)),
-        sets(8, 2)[0],
+        Images.of(sets(8, 2)[0]),
         ImageSpec(16, ("g", "r", "i")),
         Stretch.fit(real, "asinh"),
     )
