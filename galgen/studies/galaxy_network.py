@@ -1,4 +1,4 @@
-"""Train the network of the features `galaxy`, on a CPU in about half an hour.
+"""Train the network of the features `galaxy`, in about half an hour of a CPU.
 
 It learns from real galaxies and simulated ones: classes of real galaxies, true numbers of
 simulated ones, that a turned galaxy is the same galaxy, and how strongly a picture was blurred,
@@ -7,7 +7,7 @@ dimmed, reddened or spoilt by noise::
     python -m galgen.studies.galaxy_network --data FOLDER --out galaxy.safetensors --minutes 35
 
 FOLDER holds the sets that ``galgen/metrics/weights/galaxy.md`` lists; those that are absent are
-left out, and without it there are the built-in sets.
+left out, and without it there are the built-in sets. A GPU is used where there is one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from galgen.randomness import generator, key
 from galgen.runs import make_folder
 from galgen.studies.galaxy_check import check
 from galgen.studies.galaxy_pool import Pool, Say, pools
-from galgen.studies.galaxy_tasks import WEIGHTS, Heads, draw_rows, losses, make_batch
+from galgen.studies.galaxy_tasks import WEIGHTS, Batch, Heads, draw_rows, losses, make_batch
+from galgen.training.machine import fast_bf16, find_accelerator
 
 BATCH = 160
 _RATE, _WARM, _DECAY = 2e-3, 0.04, 0.02
@@ -47,6 +48,7 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     batch: int = BATCH,
+    device: str = "auto",
     say: Say = print,
 ) -> tuple[GalaxyNetwork, Heads]:
     """Train on the galaxies that are not held out.
@@ -58,20 +60,25 @@ def train(
     seconds, steps
         How long; one of the two. The learning rate falls to 0 at the end of either.
     seed
-        With `steps`, the same seed gives the same network on one machine.
+        The same seed gives the same batches on every device and, with `steps`, the same network
+        on one CPU.
     batch
         Galaxies of a step, each in three views.
+    device
+        ``cpu``, ``cuda`` or ``mps``; ``auto`` takes a GPU where there is one.
 
     Returns
     -------
     network, heads
         The moving average of the network, with standardised features and its normalisations
-        folded into the layers, and what reads the tasks' answers from its features.
+        folded into the layers, and what reads the tasks' answers from its features; on the CPU.
     """
+    place = torch.device(find_accelerator() if device == "auto" else device)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(key(seed, "galaxy network weights"))
-        network = GalaxyNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        heads = Heads(sets)
+        network, heads = GalaxyNetwork(), Heads(sets)
+    network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    heads.to(place)
     average = copy.deepcopy(network)
     average_heads = copy.deepcopy(heads)
     parameters = [*network.parameters(), *heads.parameters()]
@@ -82,15 +89,8 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = _rate(done)
         g = generator(seed, "galaxy batches", step)
-        views = make_batch(sets, *draw_rows(sets, members, batch, g), g)
-        with _fast():
-            features = network(_flat(views.views))
-        parts = losses(sets, heads, features.unflatten(0, (3, batch)), views)
-        loss = torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 5.0)
-        optimizer.step()
+        views = make_batch(sets, *draw_rows(sets, members, batch, g), g).to(place)
+        parts = _learn(network, heads, sets, views, optimizer)
         step += 1
         kept = min(_AVERAGE, step / (step + 10))
         with torch.no_grad():
@@ -112,14 +112,34 @@ def _rate(done: float) -> float:
     return _RATE * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * done)).item())
 
 
+def _learn(
+    network: GalaxyNetwork,
+    heads: Heads,
+    sets: Sequence[Pool],
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+) -> dict[str, Tensor]:
+    """One step, on the device of the network, the heads and the batch; gives the loss's parts."""
+    with _fast(batch.views.device.type):
+        features = network(_flat(batch.views))
+    parts = losses(sets, heads, features.unflatten(0, batch.views.shape[:2]), batch)
+    loss = torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_([*network.parameters(), *heads.parameters()], 5.0)
+    optimizer.step()
+    return parts
+
+
 def _flat(views: Tensor) -> Tensor:
     return views.flatten(0, 1).contiguous(memory_format=torch.channels_last)
 
 
-def _fast() -> torch.autocast | nullcontext[None]:
-    """Half the bits where the processor multiplies them faster."""
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return torch.autocast("cpu", torch.bfloat16)
+def _fast(kind: str) -> torch.autocast | nullcontext[None]:
+    """Half the bits where such a device multiplies them faster."""
+    on_cpu = kind == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if on_cpu or (kind == "cuda" and fast_bf16(kind)):
+        return torch.autocast(kind, torch.bfloat16)
     return nullcontext()
 
 
@@ -133,8 +153,9 @@ def _finished(
     batch: int,
     steps: int,
 ) -> tuple[GalaxyNetwork, Heads]:
-    """Measure the normalisations of the averaged weights, fold them and standardise."""
-    network.train()
+    """Measure the normalisations of the averaged weights, fold them and standardise; on the CPU."""
+    network.cpu().train()
+    heads.cpu()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_running_stats()
@@ -193,13 +214,17 @@ def run(
     seed: int = 0,
     batch: int = BATCH,
     most: int | None = None,
+    device: str = "auto",
     say: Say = print,
 ) -> dict[str, object]:
     """Train, check on held-out galaxies and write the weights; gives what was measured."""
     if data is not None and not data.is_dir():
         raise DataError(f"there is no folder {data}: name the folder of real galaxies in --data.")
+    device = find_accelerator(device, "--device")
     sets = pools(data, seed, most, say)
-    network, heads = train(sets, seconds=seconds, steps=steps, seed=seed, batch=batch, say=say)
+    network, heads = train(
+        sets, seconds=seconds, steps=steps, seed=seed, batch=batch, device=device, say=say
+    )
     about: dict[str, object] = {"seed": seed, "sets": {pool.name: len(pool.views) for pool in sets}}
     about["held out"] = check(network, heads, sets, seed)
     save(network, out, about)
@@ -220,6 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=BATCH, help="galaxies of a step")
     parser.add_argument("--most", type=int, help="galaxies of each set, to try it out")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     given = parser.parse_args(arguments)
     try:
         run(
@@ -230,6 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=given.seed,
             batch=given.batch,
             most=given.most,
+            device=given.device,
             say=lambda line: print(line, flush=True),
         )
     except GalgenError as error:

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from galgen.bands import ImageSpec
 from galgen.data.sersic import KINDS, simulate
 from galgen.data.sersic import spec as sersic_spec
 from galgen.data.sets import CutoutSet, open_set
@@ -288,8 +287,3 @@ def turn(pixels: Tensor, degrees: Tensor, side: int | None = None, mode: str = "
 
 def _bytes(planes: Tensor) -> Tensor:
     return (planes * 255).round().clamp(0, 255).to(torch.uint8)
-
-
-def spec_of_views(grey: bool = False) -> ImageSpec:
-    """Facts about views: pictures of three colours."""
-    return ImageSpec(SIDE, ("grey",) if grey else ("R", "G", "B"), display=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -36,13 +36,18 @@ class Batch:
     """Three views of each galaxy, (3, B, 3, 64, 64), and what is known of them.
 
     `distortions` are those of the first and the third view, (2, B, 6) and standardised, with NaN
-    where they are not to be told; `source` is the number of the pool, (B,).
+    where they are not to be told; `source` is the number of the pool, (B,). `source` and `rows`
+    stay where the pools are.
     """
 
     views: Tensor
     distortions: Tensor
     source: Tensor
     rows: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """What the network sees and has to tell, on another device."""
+        return replace(self, views=self.views.to(device), distortions=self.distortions.to(device))
 
 
 def draw_rows(
@@ -235,9 +240,10 @@ def losses(
     Parameters
     ----------
     features
-        (3, B, 64).
+        (3, B, 64), on the device of the heads and of the batch's views.
     """
     first, second, third = features
+    device = features.device
     centred = torch.cat([_centred(v, batch.source, len(pools)) for v in features])
     covariance = centred.T @ centred / (len(centred) - 1)
     off = covariance - torch.diag(covariance.diagonal())
@@ -260,14 +266,14 @@ def losses(
             truth[its] = pool.truth[batch.rows[its]]
         if pool.labels is not None:
             head = heads.classes[number]
-            labels = pool.labels[batch.rows[its]].repeat(2)
+            labels = pool.labels[batch.rows[its]].repeat(2).to(device)
             seen = torch.cat([first[its], second[its]])
             surprise = surprise + F.cross_entropy(
-                head(seen), labels, weight=_class_weights(pool), label_smoothing=0.05,
-                reduction="sum",
+                head(seen), labels, weight=_class_weights(pool).to(device),
+                label_smoothing=0.05, reduction="sum",
             )  # fmt: skip
             named += len(labels)
-    parts["truth"] = _error(heads.truth(second), truth)
+    parts["truth"] = _error(heads.truth(second), truth.to(device))
     parts["classes"] = surprise / max(1, named)
     return parts
 

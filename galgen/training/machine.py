@@ -40,8 +40,8 @@ class Machine:
         return f"{count}{what} in {'bfloat16' if self.precision == 'bf16' else 'float32'}"
 
 
-def find_accelerator(wanted: str = "auto") -> str:
-    """The accelerator to use.
+def find_accelerator(wanted: str = "auto", option: str = "train.accelerator") -> str:
+    """The accelerator to use; `option` is what a mistake is called by.
 
     Raises
     ------
@@ -56,9 +56,7 @@ def find_accelerator(wanted: str = "auto") -> str:
     if wanted == "auto":
         return have[0]
     if wanted not in have:
-        raise ConfigError(
-            f"train.accelerator {wanted} is not there: this machine has {', '.join(have)}."
-        )
+        raise ConfigError(f"{option} {wanted} is not there: this machine has {', '.join(have)}.")
     return wanted
 
 

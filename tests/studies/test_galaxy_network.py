@@ -11,10 +11,11 @@ from safetensors import safe_open
 
 from galgen.errors import DataError
 from galgen.metrics.galaxy import load_network
-from galgen.studies import galaxy_tasks
-from galgen.studies.galaxy_network import main, run
+from galgen.metrics.galaxy_network import GalaxyNetwork
+from galgen.studies import galaxy_network, galaxy_tasks
+from galgen.studies.galaxy_network import main, run, train
 from galgen.studies.galaxy_pool import Pool, is_held, pools, turn
-from galgen.studies.galaxy_tasks import Heads, distort, draw_rows, losses, make_batch, moved
+from galgen.studies.galaxy_tasks import Batch, Heads, distort, draw_rows, losses, make_batch, moved
 
 NONE = [0.0] * 6
 
@@ -126,3 +127,42 @@ def test_each_part_of_the_loss_reaches_the_features(sets: list[Pool]) -> None:
         assert features.grad is not None
         assert torch.isfinite(features.grad).all()
         assert features.grad.abs().sum() > 0, name
+
+
+def test_all_of_a_step_is_on_the_device(sets: list[Pool], monkeypatch: pytest.MonkeyPatch) -> None:
+    # A device without numbers, which refuses to be added to those of another.
+    learn = galaxy_network._learn
+    seen: list[Batch] = []
+
+    def learned(
+        network: GalaxyNetwork,
+        heads: Heads,
+        pools: list[Pool],
+        batch: Batch,
+        optimizer: torch.optim.Optimizer,
+    ) -> dict[str, torch.Tensor]:
+        parts = learn(network, heads, pools, batch, optimizer)
+        held = [*network.parameters(), *network.buffers(), *heads.parameters(), *parts.values()]
+        assert {tensor.device.type for tensor in held} == {"meta"}
+        assert all(p.grad is not None for p in network.parameters())
+        seen.append(batch)
+        return {name: torch.zeros(()) for name in parts}
+
+    monkeypatch.setattr(galaxy_network, "_learn", learned)
+    monkeypatch.setattr(galaxy_network, "_finished", lambda network, heads, *rest: (network, heads))
+    network, heads = train(sets, steps=2, batch=40, device="meta", say=lambda line: None)
+    averaged = [*network.parameters(), *heads.parameters()]
+    assert {tensor.device.type for tensor in averaged} == {"meta"}
+    assert len(seen) == 2
+    for batch in seen:
+        assert batch.views.device.type == batch.distortions.device.type == "meta"
+        # Pools stay in memory, and what finds galaxies in them too.
+        assert batch.source.device.type == batch.rows.device.type == "cpu"
+
+
+def test_a_device_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["--device", "cuda", "--out", str(tmp_path / "x")]) == 2
+    assert "--device cuda is not there" in capsys.readouterr().err
