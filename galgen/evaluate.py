@@ -125,7 +125,7 @@ def evaluate(
     from galgen.report.build import build
     from galgen.report.html import render
     from galgen.report.verdict import questions, verdict
-    from galgen.sides import config_of, real_set, told
+    from galgen.sides import COPY_CHECK, config_of, real_set, told
     from galgen.training.machine import find_accelerator
 
     if n < 2:
@@ -138,6 +138,9 @@ def evaluate(
     if against is not None:
         sides.append(_Side.open(against, _model(against), real or _own(model), asked, seed))
         n = min(n, *(side.most for side in sides if side.most is not None))
+    for side in sides:
+        if side.most is not None and side.most < 2:
+            raise DataError(f"{side.source} holds one image: an evaluation needs at least two.")
     spec = sides[0].spec
     cutouts = real_set(model, real, {"size": spec.size, **asked}, seed)
     matched = [match(side.spec, cutouts.spec) for side in sides]
@@ -149,6 +152,10 @@ def evaluate(
         found, bench = [], None
         for side, one in zip(sides, matched, strict=True):
             sets, notes = side.compare(one, cutouts, n, seed, progress)
+            if "copies" not in wanted:
+                notes = [note for note in notes if not note.startswith(COPY_CHECK)]
+            if crop is not None and side.generated is not None:
+                notes = [f"{side.name}: taken whole (--crop is for the real galaxies).", *notes]
             bench = bench or set_up(
                 sets,
                 wanted,

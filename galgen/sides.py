@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _SAMPLE = 2000
 #: A copy check needs so many galaxies that were not trained on.
 _FEWEST_HELD = 4
+#: Begins the sentence that says so where there are no such galaxies.
+COPY_CHECK = "The copy check compares with a random half of the real set"
 #: Real galaxies that a classifier learns from, at most.
 _POOL = 6000
 #: What `open_set` takes from a run's configuration.
@@ -252,7 +254,7 @@ def _split(
     if len(set(cutouts.groups)) < 2:
         return np.arange(len(cutouts)), np.arange(0), []
     train, held = split_by_group(cutouts.groups, 0.5, seed)
-    note = "The copy check compares with a random half of the real set"
+    note = COPY_CHECK
     if model is not None:
         note += ", because it holds too few galaxies that the model kept out of training"
     return train, held, [note + "."]

@@ -38,6 +38,40 @@ def test_mistakes_are_named(
         evaluate()
 
 
+def test_one_image_is_no_set(workdir: Path, opened: tuple[dict[str, ArraySet], Opened]) -> None:
+    with pytest.raises(DataError, match="holds one image"):
+        evaluate(*folders(opened[0], workdir, galaxies(1), galaxies(12, seed=1)))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "scored"),
+    [
+        ("morphology", {"wasserstein_gini", "wasserstein_r_half", "morphology"}),
+        ("spectrum", {"spectrum"}),
+    ],
+)
+def test_shapes_and_spectra_are_scored_without_photometry(
+    workdir: Path,
+    opened: tuple[dict[str, ArraySet], Opened],
+    metrics: str,
+    scored: set[str],
+) -> None:
+    fake, real = folders(opened[0], workdir, galaxies(24), galaxies(60, seed=1))
+    found = evaluate(fake, real, metrics=metrics)
+    assert scored <= set(found.scores)
+    assert not {"wasserstein_magnitude", "wasserstein_colour", "detected"} & set(found.scores)
+    # What was not asked for is not explained either.
+    assert not any("copy check" in note for note in found.result["notes"])
+
+
+def test_a_crop_is_for_the_real_galaxies_and_says_so(
+    workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
+) -> None:
+    fake, real = folders(opened[0], workdir, galaxies(24), galaxies(60, seed=1))
+    found = evaluate(fake, real, metrics="spectrum", crop=16)
+    assert any("taken whole (--crop" in note for note in found.result["notes"])
+
+
 def nothing(n: int) -> np.ndarray:
     return np.zeros((n, 3, 16, 16), dtype=np.float32)
 

@@ -24,7 +24,7 @@ from galgen.metrics.kernel import kernel_family
 from galgen.metrics.magnitudes import catalogue_magnitudes
 from galgen.metrics.nearest import Nearest
 from galgen.metrics.properties import property_scores
-from galgen.metrics.property_rows import property_names, property_rows
+from galgen.metrics.property_rows import MORPHOLOGY, property_names, property_rows
 from galgen.metrics.radio import RADIO
 from galgen.metrics.repeats import REPEATS
 from galgen.metrics.scorecard import Family, Score, null, scores
@@ -167,17 +167,21 @@ def _catalogues(sets: Comparison, judged: Judgement) -> None:
 
 def _properties(sets: Comparison, bench: Bench, judged: Judgement) -> list[Entry]:
     """Distances of what was measured on the galaxies, property by property."""
+    shaped, ringed = judged.real.shapes is not None, judged.real.spectra is not None
+    names = property_names(sets.spec, shaped, ringed)
+    kept = list(range(len(names)))
     if "photometry" not in bench.wanted:
+        own = (*MORPHOLOGY, "bulge") if shaped else ()
+        kept = [k for k in kept if names[k] in own or names[k].startswith("spectrum_")]
+    if not kept:
         return []
-    names = property_names(
-        sets.spec, judged.real.shapes is not None, judged.real.spectra is not None
-    )
     rows = []
     for found in (judged.real, judged.fake):
         shapes = None if found.shapes is None else _tensors(found.shapes)
         rings = None if found.spectra is None else torch.from_numpy(found.spectra)
-        rows.append(property_rows(found.columns, sets.spec, shapes, rings))
-    return [Entry(partial(property_scores, names=names), rows[0], rows[1])]
+        rows.append(property_rows(found.columns, sets.spec, shapes, rings)[:, kept])
+    take = partial(property_scores, names=[names[k] for k in kept])
+    return [Entry(take, rows[0], rows[1])]
 
 
 def _tensors(columns: Columns) -> dict[str, Tensor]:
