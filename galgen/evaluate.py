@@ -131,6 +131,7 @@ def evaluate(
     if n < 2:
         raise ConfigError(f"-n {n}: an evaluation needs at least two galaxies.")
     wanted = parse_metrics(metrics)
+    check_named(source, real, against)
     asked = {"crop": crop, "size": size, "bands": bands, **reading}
     asked = {name: value for name, value in asked.items() if value is not None}
     model = _model(source)
@@ -277,6 +278,33 @@ def _own(model: TrainedModel | None) -> str | None:
     return config_of(model).get("source")
 
 
+def check_named(
+    source: str | Path | None, real: str | Path | None, against: str | Path | None = None
+) -> None:
+    """Find out before anything is read whether what is named is there.
+
+    Raises
+    ------
+    ConfigError
+        If `source` is a folder of images and the real ones are not named.
+    DataError
+        If `source` or `against` does not exist.
+    """
+    from galgen.checkpoint import looks_like_checkpoint
+
+    for named in (source, against):
+        if named is None or looks_like_checkpoint(named):
+            continue
+        if not Path(named).exists():
+            raise DataError(
+                f"{named} does not exist: give a checkpoint, a run or a folder of images."
+            )
+        if named == source and real is None and Path(named).is_dir():
+            raise ConfigError(
+                f"{named} is a folder of images: name the real ones to compare with by --real."
+            )
+
+
 def _model(source: str | Path | None) -> TrainedModel | None:
     """The model, or None where `source` is a folder of images."""
     from galgen import checkpoint
@@ -284,8 +312,6 @@ def _model(source: str | Path | None) -> TrainedModel | None:
     if source is None or checkpoint.looks_like_checkpoint(source):
         return checkpoint.load(source)
     path = Path(source)
-    if not path.exists():
-        raise DataError(f"{path} does not exist: give a checkpoint, a run or a folder of images.")
     # A file that is no checkpoint gets the checkpoint reader's own explanation.
     return checkpoint.load(path) if path.is_file() else None
 

@@ -265,7 +265,9 @@ def test_another_real_set_and_options(
     spec = ImageSpec(16, ("i", "g", "r", "z"), "count", (27.0,) * 4)
     known["other"] = ArraySet(galaxies(40, 4, seed=2), spec, "other")
     monkeypatch.setattr(checkpoint, "load", lambda source: model)
-    found = evaluate(None, "other", n=10, out="here", crop=20, magzero=27.0, metrics=SHORT)
+    found = evaluate(
+        None, "other", n=10, out="here", crop=20, magzero=27.0, metrics=f"{SHORT},copies"
+    )
     assert calls == [("other", {"seed": 0, "size": 16, "crop": 20, "magzero": 27.0})]
     assert found.result["bands"] == ["g", "r", "i"]
     assert "Only the bands g, r, i" in found.result["notes"][0]

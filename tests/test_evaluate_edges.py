@@ -11,7 +11,7 @@ import pytest
 
 from galgen import checkpoint
 from galgen.errors import ConfigError, DataError, OutputError
-from galgen.evaluate import evaluate
+from galgen.evaluate import check_named, evaluate
 from judged import FEW, ArraySet, Opened, folders, galaxies, run_of
 
 
@@ -29,6 +29,9 @@ def test_mistakes_are_named(
         evaluate("nowhere", real)
     with pytest.raises(DataError, match="nowhere does not exist"):
         evaluate(fake, real, against="nowhere")
+    with pytest.raises(DataError, match="elsewhere does not exist"):
+        check_named(None, None, "elsewhere")
+    check_named(None, None)
     (workdir / "blocker").write_text("in the way")
     with pytest.raises(OutputError, match="blocker"):
         evaluate(fake, real, out="blocker")

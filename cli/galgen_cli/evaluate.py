@@ -22,11 +22,15 @@ def evaluate(
     ] = None,
     real: Annotated[
         str | None,
-        typer.Option("--real", help="real galaxies [the run's own]", show_default=False),
+        typer.Option(
+            "--real",
+            help="real galaxies, as --crop and the like read them [the run's own]",
+            show_default=False,
+        ),
     ] = None,
     n: Annotated[
         int | None,
-        typer.Option("-n", help="how many generated galaxies [1000]", show_default=False),
+        typer.Option("-n", help="how many generated galaxies, at most [1000]", show_default=False),
     ] = None,
     metrics: Annotated[
         str | None,
@@ -69,6 +73,7 @@ def evaluate(
     with talk.errors():
         from galgen.checkpoint import resolve
         from galgen.config import RunConfig
+        from galgen.evaluate import check_named
         from galgen.evaluate import evaluate as judge
         from galgen.metrics.wanted import parse_metrics
 
@@ -87,13 +92,14 @@ def evaluate(
             )
         )
         real = run.data.source if "source" in run.data.model_fields_set else None
+        check_named(source, real, run.evaluate.against)
         path = source or resolve(None)
         wanted = parse_metrics(run.evaluate.metrics)
         beside = f" and {run.evaluate.against}" if run.evaluate.against else ""
         talk.say(f"{path}{beside} against {real or 'the galaxies it was trained on'}")
         if dry_run:
             names = [*wanted.extractors, *sorted(wanted.groups)]
-            talk.say(f"would score {run.evaluate.n:,} galaxies by {', '.join(names)}")
+            talk.say(f"would score up to {run.evaluate.n:,} galaxies by {', '.join(names)}")
             talk.result({"source": path, "real": real, "n": run.evaluate.n, "seed": run.seed,
                          "metrics": names, "against": run.evaluate.against})  # fmt: skip
             return
