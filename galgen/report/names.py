@@ -63,6 +63,11 @@ _PHYSICAL = {
     "wasserstein": ("Properties together", "mean distance of the groups", _LOWER),
     "rmae": ("Radio histograms", "mean RMAE", _LOWER),
 }
+_RADIO = {
+    "intensities": "pixel intensities",
+    "activated": "pixels above 0",
+    "sumI": "summed intensities",
+}
 _NEAR = "nearer to a training image than 99 % of held-out galaxies"
 
 
@@ -165,7 +170,8 @@ def _described(name: str) -> tuple[str, str, str]:
         text = capital(text) if what in PROPERTIES else text
         return text, "distance in real standard deviations", _LOWER
     if name.startswith("rmae_"):
-        return f"Radio histogram of {name.removeprefix('rmae_')}", "RMAE", _LOWER
+        kind = name.removeprefix("rmae_")
+        return f"Radio histogram of {_RADIO.get(kind, kind)}", "RMAE", _LOWER
     if name.startswith("copies_"):
         space = in_space(name.removeprefix("copies_"))
         return f"Copy test C_T, {space}", "distances to training images", "below -3 is copying"
