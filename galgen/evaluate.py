@@ -168,6 +168,13 @@ def evaluate(
                 progress=progress,
             )
             judged = judge(sets, bench, seed=seed, classifier=classifier, progress=progress)
+            if not judged.scores and not judged.conditions:
+                named = ",".join([*wanted.extractors, *sorted(wanted.groups)])
+                raise ConfigError(
+                    f"--metrics {named}: nothing of it applies to these galaxies, since radio is "
+                    "for pictures of one band and conditions for conditional models; ask for "
+                    "galaxy, physics or photometry."
+                )
             found.append((sets, judged, notes))
         sets, judged, notes = found[0]
         result = {

@@ -75,6 +75,15 @@ def test_a_crop_is_for_the_real_galaxies_and_says_so(
     assert any("taken whole (--crop" in note for note in found.result["notes"])
 
 
+@pytest.mark.parametrize("metrics", ["radio", "conditions", "radio,conditions"])
+def test_metrics_that_do_not_apply_are_no_empty_card(
+    metrics: str, workdir: Path, opened: tuple[dict[str, ArraySet], Opened]
+) -> None:
+    with pytest.raises(ConfigError, match="nothing of it applies"):
+        evaluate(*folders(opened[0], workdir, galaxies(24), galaxies(60)), metrics=metrics)
+    assert {path.name for path in workdir.iterdir()} == {"fake", "real"}
+
+
 def nothing(n: int) -> np.ndarray:
     return np.zeros((n, 3, 16, 16), dtype=np.float32)
 

@@ -24,7 +24,7 @@ from galgen.report.reading import (
 )
 
 #: A score so far above its floor is no chance, however many scores there are.
-_SURE = 4.0
+_SURE = 5.0
 
 
 class Answer(TypedDict):
@@ -37,7 +37,7 @@ class Answer(TypedDict):
 def questions(result: Mapping[str, Any]) -> dict[str, Answer]:
     """The answer to each of `QUESTIONS`, of the content of evaluation.json.
 
-    ``no`` where a score stands out (z above 4) or several do (above 3), ``yes`` where none does
+    ``no`` where a score stands out (z above 5) or several do (above 3), ``yes`` where none does
     and there are 50 galaxies a side or more, ``unclear`` in between.
     """
     found = {}
