@@ -98,7 +98,7 @@ def calibration(
         for train, *sides in cuts:
             distances = []
             for side in sides:
-                search = Search(space.variants(rows[side[active[side]]]), NEIGHBOUR)
+                search = Search(rows[side[active[side]]], NEIGHBOUR, space.variants)
                 search.add(rows[train], active[train])
                 every = torch.ones(int(active[side].sum()), dtype=torch.bool)
                 distances.append(Nearest.of(search.found(), every.numpy()).rows)

@@ -125,7 +125,8 @@ def nearest_training(
     ValueError
         If no training image has light.
     """
-    queries: dict[str, dict[str, tuple[Tensor, Tensor]]] = {space.name: {} for space in spaces}
+    searches: dict[str, dict[str, Search]] = {space.name: {} for space in spaces}
+    lit: dict[str, dict[str, NDArray[np.bool_]]] = {space.name: {} for space in spaces}
     for side, blocks in sides.items():
         found: list[list[tuple[Tensor, Tensor]]] = [[_nothing(space)] for space in spaces]
         for block in blocks:
@@ -134,24 +135,15 @@ def nearest_training(
                 parts.append((rows.cpu(), active.cpu()))
         for space, parts in zip(spaces, found, strict=True):
             rows, active = (torch.cat(part) for part in zip(*parts, strict=True))
-            queries[space.name][side] = rows, active
-    searches = {
-        space.name: {
-            side: Search(space.variants(rows[active]), NEIGHBOUR)
-            for side, (rows, active) in queries[space.name].items()
-        }
-        for space in spaces
-    }
+            searches[space.name][side] = Search(rows[active], NEIGHBOUR, space.variants)
+            lit[space.name][side] = active.numpy()
     for block in train:
         for space in spaces:
             rows, active = space(block)
             for search in searches[space.name].values():
                 search.add(rows, active)
     return {
-        name: {
-            side: Nearest.of(search.found(), queries[name][side][1].cpu().numpy())
-            for side, search in of.items()
-        }
+        name: {side: Nearest.of(search.found(), lit[name][side]) for side, search in of.items()}
         for name, of in searches.items()
     }
 
@@ -259,7 +251,7 @@ class CopyAudit(Metric):
         return held, fake
 
     def _relative(self, rows: Tensor) -> NDArray[np.float64]:
-        search = Search(self._of.variants(rows), NEIGHBOUR)
+        search = Search(rows, NEIGHBOUR, self._of.variants)
         search.add(_joined(self.train_rows))
         found = Nearest.of(search.found(), np.ones(len(rows), dtype=bool))
         return np.sort(found.distance)[:, None]

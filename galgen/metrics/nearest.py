@@ -6,7 +6,7 @@ What a distance between rows means is up to the space, see `galgen.metrics.space
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from galgen.metrics.frames import turned
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: Ways to lie of a square.
 ORIENTATIONS = 8
 _QUERIES = 512
 _REFERENCES = 1024
@@ -86,6 +87,8 @@ class Search:
         (N, D), or (N, V, D) of V variants of each, of which the nearest counts.
     k
         Neighbours wanted.
+    variants
+        Makes (n, V, D) of queries (n, D). They are made anew for every block and not kept.
 
     Notes
     -----
@@ -94,13 +97,20 @@ class Search:
     copies. Memory is the queries and one block.
     """
 
-    def __init__(self, queries: Tensor, k: int = 1) -> None:
+    def __init__(
+        self,
+        queries: Tensor,
+        k: int = 1,
+        variants: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         rows = queries.detach().float()
-        self._queries = rows if rows.ndim == 3 else rows[:, None]
+        self._queries = rows
+        self._variants = variants or (lambda rows: rows if rows.ndim == 3 else rows[:, None])
         self._k, self.seen = k, 0
-        # Distances from a common point cancel less.
-        flat = self._queries.flatten(0, 1)
-        self._centre = flat.mean(0) if len(flat) else flat.new_zeros(flat.shape[1])
+        # Distances from a common point cancel less; variants move it as they move the rows.
+        self._centre = rows.new_zeros(rows.shape[-1])
+        if len(rows):
+            self._centre = self._variants(rows.mean(0, keepdim=True)).mean((0, 1))
         self._index = torch.zeros(len(rows), 0, dtype=torch.int64)
         self._distance = torch.zeros(len(rows), 0, dtype=torch.float64)
 
@@ -112,9 +122,9 @@ class Search:
         ValueError
             For rows of another length.
         """
-        if references.ndim != 2 or references.shape[1] != self._queries.shape[2]:
+        if references.ndim != 2 or references.shape[1] != self._queries.shape[-1]:
             raise ValueError(
-                f"references {tuple(references.shape)} for rows of {self._queries.shape[2]}"
+                f"references {tuple(references.shape)} for rows of {self._queries.shape[-1]}"
             )
         places = torch.arange(len(references)) if active is None else active.cpu().nonzero()[:, 0]
         rows = references.detach()[places.to(references.device)].to(self._queries)
@@ -124,7 +134,8 @@ class Search:
         self.seen += len(references)
 
     def _compare(self, block: Tensor, place: Tensor) -> None:
-        parts = [self._nearest(part, block) for part in self._queries.split(_QUERIES)]
+        parts = [self._nearest(self._variants(part), block)
+                 for part in self._queries.split(_QUERIES)]  # fmt: skip
         row, distance = (torch.cat(part) for part in zip(*parts, strict=True))
         distance = torch.cat([self._distance, distance], 1)
         index = torch.cat([self._index, place[row]], 1)

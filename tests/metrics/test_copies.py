@@ -81,17 +81,17 @@ def test_nearer_counts_against_the_first_percentile() -> None:
     assert nearer(fake, held) == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("n", [16, 40, 200])
+@pytest.mark.parametrize("n", [16, pytest.param(40, marks=pytest.mark.slow), 200])
 def test_fresh_galaxies_are_calibrated(n: int) -> None:
     z: list[float] = []
-    for seed in range(60):
+    for seed in range(30):
         card = scores(
             COPIES, distances(n, seed), distances(n, 1000 + seed), bootstraps=2, seed=seed
         )
         values = [score["z"] for score in card.values() if score["z"] is not None]
         assert abs(card["copies"]["value"] or 0) < 4.5
         z += values[:1]
-    assert np.mean(np.abs(z) < 3) > 0.98
+    assert np.abs(z).max() < 3
     assert abs(np.mean(z)) < 0.4
 
 
@@ -143,7 +143,7 @@ def test_sersic_copies_are_flagged_and_fresh_ones_pass() -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("gz1_jpg", {"crop": 212, "size": 48, "count": 260}),
+        pytest.param("gz1_jpg", {"crop": 212, "size": 48, "count": 260}, marks=pytest.mark.slow),
         ("hsc_grizy_fits_32", {}),
     ],
 )

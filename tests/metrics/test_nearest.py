@@ -47,6 +47,32 @@ def test_blocks_are_one_set(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(found.distance, whole.distance)
 
 
+def test_variants_are_made_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("galgen.metrics.nearest._REFERENCES", 16)
+    monkeypatch.setattr("galgen.metrics.nearest._QUERIES", 5)
+    queries, references = torch.randn(23, 12) + 3, torch.randn(40, 12) + 3
+    made: list[int] = []
+
+    def variants(rows: Tensor) -> Tensor:
+        made.append(len(rows))
+        x = rows.view(-1, 3, 4)
+        return torch.stack([x, x.flip(-1), x.flip(-2), x.flip(-1, -2)], 1).flatten(2)
+
+    whole = nearest_rows(variants(queries), references, k=3)
+    made.clear()
+    search = Search(queries, 3, variants)
+    for block in references.split(11):
+        search.add(block)
+    assert torch.equal(search.found().index, whole.index)
+    assert torch.equal(search.found().distance, whole.distance)
+    assert max(made) == 5
+    # They count: without them others are nearest.
+    assert not torch.equal(nearest_rows(queries, references, k=3).index, whole.index)
+    empty = Search(queries[:0], 3, variants)
+    empty.add(references)
+    assert empty.found().index.shape == (0, 3)
+
+
 def test_copies_are_at_zero_far_from_the_origin() -> None:
     references = torch.randn(60, 20) + 1000
     found = nearest_rows(references[10:20], references)
