@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from galgen.data.augment import Augmentation
 from galgen.errors import DataError
-from galgen.metrics.nearest import orient
+from galgen.metrics.nearest import ORIENTATIONS, orient
 from galgen.randomness import generator, key
 
 if TYPE_CHECKING:
@@ -195,5 +195,5 @@ def _batches(
 
 
 def _orientations(images: Tensor) -> Iterator[Tensor]:
-    for orientation in range(8):
+    for orientation in range(ORIENTATIONS):
         yield orient(images, orientation)

@@ -144,7 +144,6 @@ def coverage_family(scaled: bool = True, k: int = NEIGHBOURS) -> Family:
 
 
 COVERAGE = coverage_family()
-PLAIN_COVERAGE = coverage_family(scaled=False)
 
 
 def coverage_between(

@@ -90,7 +90,6 @@ def extrapolation_family(scaled: bool = True) -> Family:
 
 
 EXTRAPOLATION = extrapolation_family()
-PLAIN_EXTRAPOLATION = extrapolation_family(scaled=False)
 
 
 class FrechetInfinity(SetMetric):

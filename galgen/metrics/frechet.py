@@ -87,7 +87,6 @@ def frechet_family(scaled: bool = True) -> Family:
 
 
 FRECHET = frechet_family()
-PLAIN_FRECHET = frechet_family(scaled=False)
 
 
 def frechet_between(

@@ -90,7 +90,6 @@ def kernel_family(scaled: bool = True) -> Family:
 
 
 KERNEL = kernel_family()
-PLAIN_KERNEL = kernel_family(scaled=False)
 
 
 def kernel_subsets(

@@ -9,8 +9,8 @@ import torch
 from clouds import Columns, cloud, correlated
 from galgen.metrics.extrapolation import (
     EXTRAPOLATION,
-    PLAIN_EXTRAPOLATION,
     FrechetInfinity,
+    extrapolation_family,
     frechet_infinity,
     parts,
 )
@@ -35,7 +35,7 @@ def test_a_shift_comes_out_as_it_is() -> None:
     a, b = cloud(1000, 0, 32), cloud(1000, 1, 32, shift=0.25)
     found = EXTRAPOLATION.between(a, b)["frechet_infinity"]
     assert found == pytest.approx(32 * 0.25**2, rel=0.15)
-    plain = PLAIN_EXTRAPOLATION.between(5 * a, 5 * b)["frechet_infinity"]
+    plain = extrapolation_family(scaled=False).between(5 * a, 5 * b)["frechet_infinity"]
     assert plain == pytest.approx(25 * 32 * 0.25**2, rel=0.15)
 
 

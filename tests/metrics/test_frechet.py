@@ -16,10 +16,10 @@ from galgen.bands import ImageSpec
 from galgen.metrics.features import PhysicsFeatures
 from galgen.metrics.frechet import (
     FRECHET,
-    PLAIN_FRECHET,
     FrechetDistance,
     frechet_between,
     frechet_distance,
+    frechet_family,
     gaussian,
     gaussian_of,
 )
@@ -102,7 +102,7 @@ def test_positions_that_repeat_are_rows_that_repeat() -> None:
     assert found == pytest.approx(frechet_distance(gaussian(pool[drawn]), other), rel=1e-9)
 
 
-@pytest.mark.parametrize("family", [FRECHET, PLAIN_FRECHET])
+@pytest.mark.parametrize("family", [FRECHET, frechet_family(scaled=False)])
 def test_the_pool_gives_what_the_sets_give(family: object) -> None:
     a, b = 3 * cloud(40, 0) + 7, cloud(30, 1)
     pooled = family.over(a, b)  # type: ignore[attr-defined]

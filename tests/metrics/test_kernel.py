@@ -9,8 +9,16 @@ from numpy.typing import NDArray
 
 import galgen.metrics.pairs
 from clouds import Columns, cloud
-from galgen.metrics.kernel import FARTHEST, KERNEL, PLAIN_KERNEL, KernelDistance, kernel_subsets
+from galgen.metrics.kernel import (
+    FARTHEST,
+    KERNEL,
+    KernelDistance,
+    kernel_family,
+    kernel_subsets,
+)
 from galgen.metrics.scorecard import scores
+
+PLAIN = kernel_family(scaled=False)
 
 
 def reference(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
@@ -24,7 +32,7 @@ def reference(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 @pytest.mark.parametrize(("n", "m", "features"), [(60, 40, 5), (20, 30, 64), (2, 2, 3)])
 def test_equals_the_paper(n: int, m: int, features: int) -> None:
     x, y = cloud(n, 0, features) * 2 + 3, cloud(m, 1, features, shift=0.4)
-    assert PLAIN_KERNEL.between(x, y)["kid"] == pytest.approx(reference(x, y), rel=1e-6)
+    assert PLAIN.between(x, y)["kid"] == pytest.approx(reference(x, y), rel=1e-6)
     spread = np.maximum(x.std(0, ddof=1), 0.1)
     scaled = (np.clip((rows - x.mean(0)) / spread, -FARTHEST, FARTHEST) for rows in (x, y))
     wanted = reference(*scaled)
@@ -34,7 +42,7 @@ def test_equals_the_paper(n: int, m: int, features: int) -> None:
 def test_positions_that_repeat_are_rows_that_repeat() -> None:
     x, y = cloud(30, 0), cloud(20, 1, shift=0.5)
     one, two = (np.random.default_rng(k).integers(n, size=25) for k, n in ((0, 30), (1, 20)))
-    found = PLAIN_KERNEL.over(x, y)(one, 30 + two)["kid"]
+    found = PLAIN.over(x, y)(one, 30 + two)["kid"]
     assert found == pytest.approx(reference(x[one], y[two]), rel=1e-9)
 
 
@@ -50,9 +58,7 @@ def test_many_rows_are_not_kept_and_give_the_same(monkeypatch: pytest.MonkeyPatc
 
 def test_it_is_unbiased_at_any_number() -> None:
     for n in (10, 40):
-        values = [
-            PLAIN_KERNEL.between(cloud(n, k, 16), cloud(n, 1000 + k, 16))["kid"] for k in range(80)
-        ]
+        values = [PLAIN.between(cloud(n, k, 16), cloud(n, 1000 + k, 16))["kid"] for k in range(80)]
         error = np.std(values, ddof=1) / len(values) ** 0.5
         assert abs(np.mean(values)) < 3.5 * error
         assert min(values) < 0
@@ -92,7 +98,7 @@ def test_constant_features_and_single_images() -> None:
 
 def test_metric_equals_the_family() -> None:
     real, fake = cloud(60, 0), cloud(50, 1)
-    for scaled, family in ((True, KERNEL), (False, PLAIN_KERNEL)):
+    for scaled, family in ((True, KERNEL), (False, PLAIN)):
         metric = KernelDistance(Columns(), scaled=scaled)
         metric.update(torch.from_numpy(real), real=True)
         metric.update(torch.from_numpy(fake), real=False)
