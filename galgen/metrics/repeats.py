@@ -19,7 +19,7 @@ from galgen.metrics.scorecard import BetweenRows, Scale, pooled_family
 from galgen.metrics.setmetric import SetMetric
 
 #: Part of the real galaxies that are nearer to another one than what counts as a twin.
-QUANTILE = 0.05
+QUANTILE = 0.01
 #: Of fewer galaxies there is no such quantile.
 FEWEST = 20
 #: Distances are relative to that of the so-manieth nearest: faint and plain galaxies are near to
@@ -57,8 +57,8 @@ def repeats_between(
 ) -> dict[str, float]:
     """``repeats``: fraction of `other` (M, F) with a twin among themselves.
 
-    A twin is nearer than the 5 % quantile of the real galaxies' (N, F) own relative distances, so
-    real galaxies score about 0.05. `real_which` and `other_which` as in `twin_distances`.
+    A twin is nearer than the 1 % quantile of the real galaxies' (N, F) own relative distances, so
+    real galaxies score about 0.01. `real_which` and `other_which` as in `twin_distances`.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def _pooled(real: NDArray[Any], fake: NDArray[Any]) -> BetweenRows:
     return between
 
 
-#: Lower is better; about 0.05 for real galaxies. Features in units of the real set's spread.
+#: Lower is better; about 0.01 for real galaxies. Features in units of the real set's spread.
 REPEATS = pooled_family({"repeats": Scale(lowest=0.0, highest=1.0)}, _pooled, 50)
 
 

@@ -32,14 +32,14 @@ def test_the_same_image_drawn_twice_is_no_twin() -> None:
 def test_one_repeated_galaxy_in_ten_stands_out_and_real_ones_do_not() -> None:
     real, fake = rows(800, 0), rows(400, 1)
     fresh = scores(REPEATS, real, fake)["repeats"]
-    assert fresh["value"] == pytest.approx(0.05, abs=0.04)
+    assert fresh["value"] == pytest.approx(0.01, abs=0.02)
     assert abs(fresh["z"]) < 3
     fake[:40] = fake[40:80] + np.random.default_rng(2).normal(size=(40, 8)) * 0.01
     repeated = scores(REPEATS, real, fake)["repeats"]
-    assert repeated["value"] == pytest.approx(0.24, abs=0.04)
+    assert repeated["value"] == pytest.approx(0.2, abs=0.03)
     assert repeated["z"] > 5
     low, high = repeated["interval"]
-    assert low < 0.24 < high < 0.4
+    assert low < 0.2 < high < 0.35
 
 
 def test_few_images_get_a_sentence() -> None:
