@@ -47,20 +47,29 @@ def estimate_sky(flux: NDArray[Any], display: bool = False) -> SkyModel:
     finite = np.isfinite(flux)
     whole = bool(finite.all())
     pixels = np.asarray(flux if whole else np.where(finite, flux, np.nan), dtype=np.float64)
-    # Twenty times faster where it may be used.
-    median: Any = np.median if whole else np.nanmedian
+    # Many times faster where they may be used.
+    median: Any = _median if whole else np.nanmedian
+    most, least = (np.max, np.min) if whole else (np.nanmax, np.nanmin)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # bands that are all NaN
         rim = pixels[..., border]
         level = median(rim, axis=-1)
         noise = _MAD_TO_SIGMA * median(np.abs(rim - level[..., None]), axis=-1)
-        extent = np.nanmax(pixels, axis=(-2, -1)) - np.nanmin(pixels, axis=(-2, -1))
+        extent = most(pixels, axis=(-2, -1)) - least(pixels, axis=(-2, -1))
         if not whole:
             level = np.where(np.isfinite(level), level, np.nanmedian(pixels, axis=(-2, -1)))
     level, noise, extent = (np.nan_to_num(a, nan=0.0) for a in (level, noise, extent))
     if display:
         return SkyModel(level, np.maximum(noise, _DISPLAY_NOISE))
     return SkyModel(level, np.where(noise > 1e-5 * extent, noise, extent / 1000))
+
+
+def _median(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """As np.median of numbers, none of them not-a-number, in half its time."""
+    ordered = np.sort(values, axis=axis)
+    n = values.shape[axis]
+    middle = ordered.take(range((n - 1) // 2, n // 2 + 1), axis)
+    return np.asarray(middle.mean(axis))
 
 
 def reference_image(residual: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[Any]:
