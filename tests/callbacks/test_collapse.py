@@ -15,7 +15,14 @@ from galgen.callbacks.collapse import CollapseAlarm
 from galgen.config import RunConfig
 from galgen.models.base import AdversarialModule
 
-WELL = {"frechet": 10.0, "coverage": 0.6, "diversity": 0.9}
+WELL = {
+    "frechet": 10.0,
+    "coverage": 0.6,
+    "diversity": 0.9,
+    "frechet_galaxy": 4.0,
+    "coverage_galaxy": 0.8,
+    "diversity_galaxy": 0.95,
+}
 
 
 class Logger:
@@ -54,7 +61,9 @@ def test_nothing_is_said_while_all_is_well(trainer: Any) -> None:
     [
         ({"coverage": 0.2}, "coverage, .* fell from 0.60 to 0.20"),
         ({"diversity": 0.3}, "diversity, .* fell from 0.90 to 0.30"),
-        ({"frechet": 25.0}, "Fréchet distance jumped from about 10 to 25"),
+        ({"frechet": 25.0}, "Fréchet distance jumped from about 10 to 25 in physics features"),
+        ({"coverage_galaxy": 0.2}, "fell from 0.80 to 0.20 in features of the galaxy network"),
+        ({"frechet_galaxy": 9.0}, "jumped from about 4 to 9 in features of the galaxy network"),
     ],
 )
 def test_a_fall_or_a_jump_is_said_once(trainer: Any, bad: dict[str, float], says: str) -> None:
@@ -96,4 +105,4 @@ def test_a_resumed_alarm_remembers(trainer: Any) -> None:
 def test_values_of_other_metrics_are_left_alone(trainer: Any) -> None:
     alarm, _ = watch(trainer, {"rmae": 0.5})
     assert trainer.loggers[0].values == []
-    assert alarm.history == []
+    assert alarm.history == {}
