@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 FEWEST_SPLITS = 20
 SPLITS = 50
 BOOTSTRAPS = 150
+#: Of more rows than these, where every number is quiet and slow, no more splits and resamplings
+#: than needed.
+MANY, FEW_BOOTSTRAPS = 6000, 40
 
 #: Distances of the second set of rows from the first, the reference: name to value.
 Between = Callable[[NDArray[Any], NDArray[Any]], Mapping[str, float]]
@@ -124,7 +127,7 @@ def scores(
     real: NDArray[Any],
     fake: NDArray[Any],
     *,
-    splits: int = SPLITS,
+    splits: int | None = None,
     bootstraps: int | None = None,
     seed: int = 0,
 ) -> dict[str, Score]:
@@ -137,9 +140,11 @@ def scores(
     real, fake
         (N, ...) and (M, ...), one row an image.
     splits
-        Random splits of the real set into two parts of n = min(M, N // 2) rows, 20 or more.
+        Random splits of the real set into two parts of n = min(M, N // 2) rows, 20 or more; by
+        default 50, and 20 for more than 6,000 rows in all.
     bootstraps
-        Resamplings for the 95 % interval, in place of the family's own.
+        Resamplings for the 95 % interval, in place of the family's own, of which there are at
+        most 40 for more than 6,000 rows.
     seed
         Of splits and resamplings.
 
@@ -158,6 +163,11 @@ def scores(
     ValueError
         For fewer than 20 splits.
     """
+    many = len(real) + len(fake) > MANY
+    if splits is None:
+        splits = FEWEST_SPLITS if many else SPLITS
+    if bootstraps is None:
+        bootstraps = min(family.bootstraps, FEW_BOOTSTRAPS) if many else family.bootstraps
     if splits < FEWEST_SPLITS:
         raise ValueError(
             f"{splits} splits are too few: a floor is the mean of at least {FEWEST_SPLITS}"
@@ -176,7 +186,7 @@ def scores(
             values.append(between(order[:n], total + rng.permutation(len(fake))[:n]))
             if family.rare:
                 spreads.append(between(*rng.integers(total, size=(2, n))))
-        for _ in range(family.bootstraps if bootstraps is None else bootstraps):
+        for _ in range(bootstraps):
             drawn = rng.integers(total, size=n), total + rng.integers(len(fake), size=n)
             resampled.append(between(*drawn))
     except ValueError as error:

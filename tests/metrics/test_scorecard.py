@@ -14,7 +14,9 @@ from galgen.metrics.extrapolation import EXTRAPOLATION
 from galgen.metrics.frechet import FRECHET
 from galgen.metrics.kernel import KERNEL
 from galgen.metrics.scorecard import (
+    FEW_BOOTSTRAPS,
     FEWEST_SPLITS,
+    MANY,
     SPLITS,
     Family,
     Scale,
@@ -152,6 +154,14 @@ def test_bootstraps_are_the_familys_own() -> None:
     calls.clear()
     scores(counted, cloud(20, 0), cloud(9, 1), bootstraps=3)
     assert len(calls) == 2 * SPLITS + 3
+
+
+def test_of_many_rows_there_are_no_more_rounds_than_needed() -> None:
+    calls = []
+    counted = single("n", lambda a, b: float(calls.append(1) or a.mean()))
+    found = scores(counted, cloud(MANY, 0, 1), cloud(10, 1, 1))["n"]
+    assert len(calls) == 2 * FEWEST_SPLITS + FEW_BOOTSTRAPS
+    assert found["z"] is not None
 
 
 def test_a_pooled_family_sees_all_rows_once_and_equals_the_plain_one() -> None:
