@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from galgen.metrics.scorecard import SPLITS
+from galgen.metrics.scorecard import FEWEST_SPLITS, MANY, SPLITS
 from galgen.report import versus
 from galgen.report.names import QUESTIONS, about, better, order, question, title
 from galgen.report.reading import CLEAR, off, signed
 
 _FLOOR = (
     "The floor is what real galaxies score against other real galaxies at the same number n, the "
-    f"mean over {SPLITS} random splits; z is the distance from it in standard deviations of those "
-    "splits. Positive is worse, and beyond 3 (marked) hardly chance. Small numbers: the 95 % "
+    f"mean over {SPLITS} random splits ({FEWEST_SPLITS} of more than {MANY:,} images); z is the "
+    "distance from it in standard deviations of those splits. Positive is worse, and beyond 3 (marked) hardly chance. Small numbers: the 95 % "
     "interval."
 )
 _NEARER = (
