@@ -15,8 +15,8 @@ from galgen.report.reading import CLEAR, off, signed
 _FLOOR = (
     "The floor is what real galaxies score against other real galaxies at the same number n, the "
     f"mean over {SPLITS} random splits ({FEWEST_SPLITS} of more than {MANY:,} images); z is the "
-    "distance from it in standard deviations of those splits. Positive is worse, and beyond 3 (marked) hardly chance. Small numbers: the 95 % "
-    "interval."
+    "distance from it in standard deviations of those splits. Positive is worse, and beyond 3 "
+    "(marked) hardly chance. Small numbers: the 95 % interval."
 )
 _NEARER = (
     "Nearer to the real galaxies is said only where the intervals tell: where the scores differ by "
