@@ -173,8 +173,8 @@ class Coverage(SetMetric):
         Turns images (N, C, H, W) into features.
     k, scaled
         See `coverage_family`.
-    reset_real_features
-        False keeps the real features over `reset`, so that they are computed once.
+    **kwargs
+        Of `SetMetric`.
     """
 
     def __init__(
@@ -183,13 +183,6 @@ class Coverage(SetMetric):
         *,
         k: int = NEIGHBOURS,
         scaled: bool = True,
-        reset_real_features: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            coverage_family(scaled, k),
-            extractor,
-            extractor.n_features,
-            reset_real_features=reset_real_features,
-            **kwargs,
-        )
+        super().__init__(coverage_family(scaled, k), extractor, extractor.n_features, **kwargs)

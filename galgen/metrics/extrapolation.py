@@ -103,18 +103,5 @@ class FrechetInfinity(SetMetric):
         As `galgen.metrics.frechet.FrechetDistance`.
     """
 
-    def __init__(
-        self,
-        extractor: FeatureExtractor,
-        *,
-        scaled: bool = True,
-        reset_real_features: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            extrapolation_family(scaled),
-            extractor,
-            extractor.n_features,
-            reset_real_features=reset_real_features,
-            **kwargs,
-        )
+    def __init__(self, extractor: FeatureExtractor, *, scaled: bool = True, **kwargs: Any) -> None:
+        super().__init__(extrapolation_family(scaled), extractor, extractor.n_features, **kwargs)

@@ -106,22 +106,9 @@ class FrechetDistance(SetMetric):
         Turns images (N, C, H, W) into features.
     scaled
         Each feature in units of the real set's spread, see `frechet_family`.
-    reset_real_features
-        False keeps the real features over `reset`, so that they are computed once.
+    **kwargs
+        Of `SetMetric`.
     """
 
-    def __init__(
-        self,
-        extractor: FeatureExtractor,
-        *,
-        scaled: bool = True,
-        reset_real_features: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            frechet_family(scaled),
-            extractor,
-            extractor.n_features,
-            reset_real_features=reset_real_features,
-            **kwargs,
-        )
+    def __init__(self, extractor: FeatureExtractor, *, scaled: bool = True, **kwargs: Any) -> None:
+        super().__init__(frechet_family(scaled), extractor, extractor.n_features, **kwargs)

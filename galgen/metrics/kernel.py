@@ -134,22 +134,9 @@ class KernelDistance(SetMetric):
         Turns images (N, C, H, W) into features.
     scaled
         See `kernel_family`.
-    reset_real_features
-        False keeps the real features over `reset`, so that they are computed once.
+    **kwargs
+        Of `SetMetric`.
     """
 
-    def __init__(
-        self,
-        extractor: FeatureExtractor,
-        *,
-        scaled: bool = True,
-        reset_real_features: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            kernel_family(scaled),
-            extractor,
-            extractor.n_features,
-            reset_real_features=reset_real_features,
-            **kwargs,
-        )
+    def __init__(self, extractor: FeatureExtractor, *, scaled: bool = True, **kwargs: Any) -> None:
+        super().__init__(kernel_family(scaled), extractor, extractor.n_features, **kwargs)
