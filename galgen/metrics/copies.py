@@ -23,6 +23,7 @@ from torchmetrics import Metric
 
 from galgen.metrics.nearest import Nearest, Search
 from galgen.metrics.scorecard import Family, Scale, Score, scores
+from galgen.metrics.setmetric import gathered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -238,11 +239,7 @@ class CopyAudit(Metric):
 
         All replicas must call it.
         """
-        with self.sync_context(
-            dist_sync_fn=self.dist_sync_fn,
-            should_sync=self._to_sync,
-            should_unsync=self._should_unsync,
-        ):
+        with gathered(self):
             return scores(COPIES, *self._distances(), seed=seed)
 
     def _distances(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -59,11 +59,6 @@ class Images:
         for start in range(0, self.n, size):
             yield self.read(np.arange(start, min(self.n, start + size)))
 
-    def take(self, rows: NDArray[np.int64]) -> Images:
-        """Those positions as a set."""
-        names = [self.name(row) for row in rows.tolist()] if self.names else ()
-        return Images(len(rows), lambda k: self.reader(rows[k]), names)
-
     def name(self, row: int) -> str:
         """What to call one."""
         return self.names[row] if self.names else str(row)

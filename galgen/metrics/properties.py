@@ -30,7 +30,7 @@ from galgen.metrics.scorecard import (
     pooled_family,
     scores,
 )
-from galgen.metrics.setmetric import SetMetric
+from galgen.metrics.setmetric import SetMetric, gathered
 from galgen.metrics.spectrum import n_rings, ring_names, spectrum_rows
 from galgen.metrics.wasserstein import Columns
 
@@ -296,11 +296,7 @@ class PropertyDistances(SetMetric):
 
     def score(self, seed: int = 0) -> dict[str, Score]:
         """As `property_scores`. All replicas must call it."""
-        with self.sync_context(
-            dist_sync_fn=self.dist_sync_fn,
-            should_sync=self._to_sync,
-            should_unsync=self._should_unsync,
-        ):
+        with gathered(self):
             return property_scores(*self._sets(), self.names, seed=seed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 #: Turns flux images (N, C, H, W) into rows (N, F); a FeatureExtractor is one.
 Rows = Callable[[Tensor], Tensor]
+
+
+def gathered(metric: Metric) -> AbstractContextManager[None]:
+    """Within it the states are those of all replicas, as they are within ``compute``."""
+    return metric.sync_context(
+        dist_sync_fn=metric.dist_sync_fn,
+        should_sync=metric._to_sync,
+        should_unsync=metric._should_unsync,
+    )
 
 
 class SetMetric(Metric):
@@ -109,11 +119,7 @@ class SetMetric(Metric):
 
         All replicas must call it.
         """
-        with self.sync_context(
-            dist_sync_fn=self.dist_sync_fn,
-            should_sync=self._to_sync,
-            should_unsync=self._should_unsync,
-        ):
+        with gathered(self):
             return scores(self.family, *self._sets(), seed=seed)
 
     def _sets(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

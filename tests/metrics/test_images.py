@@ -23,12 +23,11 @@ def test_blocks_are_all_of_it_in_order_and_never_more_at_a_time() -> None:
     assert list(Images(0, reader).blocks()) == []
 
 
-def test_some_of_a_set_keep_their_names() -> None:
+def test_names_are_positions_where_nothing_else_is_known() -> None:
     flux = torch.arange(6.0).view(6, 1, 1, 1)
-    images = Images.of(flux, list("abcdef")).take(np.array([4, 1]))
-    assert images.read([1, 0]).flatten().tolist() == [1.0, 4.0]
-    assert [images.name(0), images.name(1)] == ["e", "b"]
+    assert Images.of(flux, list("abcdef")).name(4) == "e"
     assert Images.of(flux).name(3) == "3"
+    assert Images.of(flux).read([4, 1]).flatten().tolist() == [4.0, 1.0]
 
 
 def test_a_sample_is_spread_over_the_set() -> None:
