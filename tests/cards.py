@@ -34,7 +34,7 @@ class Card(NamedTuple):
     other: tuple[Comparison, Judgement] | None
 
 
-def entry(value: float, floor: float, z: float | None, n: int = 90) -> dict[str, Any]:
+def entry(value: float, floor: float, z: float | None, n: int = 190) -> dict[str, Any]:
     """A score whose interval is a tenth of it to both sides."""
     wide = abs(0.1 * value)
     return {"value": value, "floor": floor, "interval": [value - wide, value + wide], "z": z,
@@ -66,7 +66,7 @@ def result(sets: Comparison | None = None, **scores: Any) -> dict[str, Any]:
     """Content of evaluation.json."""
     found: dict[str, Any] = {
         "metrics": metrics(**scores),
-        "generated": {"source": "a <b> & c", "name": "dcgan", "n": 90, "digest": "ab" * 32,
+        "generated": {"source": "a <b> & c", "name": "dcgan", "n": 190, "digest": "ab" * 32,
                       "images": 5000},
         "real": {"source": "hubble", "name": "hubble", "n": 300},
         "size": 16, "bands": ["g", "r"], "seed": 0, "details": {}, "notes": ["A note."],

@@ -13,7 +13,7 @@ CLEAR = 3.0
 #: With fewer real galaxies than this a side, only the grossest difference shows.
 FEW = 10
 #: With as many a side as this, no difference seen is worth saying.
-ENOUGH = 50
+ENOUGH = 100
 #: Better is neither high nor low: a population narrower than the real one lies in the box, too.
 _BOTH_WAYS = frozenset({"colour_magnitude", "detected"})
 

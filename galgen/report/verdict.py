@@ -38,7 +38,7 @@ def questions(result: Mapping[str, Any]) -> dict[str, Answer]:
     """The answer to each of `QUESTIONS`, of the content of evaluation.json.
 
     ``no`` where a score stands out (z above 5) or several do (above 3), ``yes`` where none does
-    and there are 50 galaxies a side or more, ``unclear`` in between.
+    and there are 100 galaxies a side or more, ``unclear`` in between.
     """
     found = {}
     for name, answer in (("real", _real), ("physical", _physical), ("new", answer_new)):

@@ -26,7 +26,7 @@ def test_a_second_real_sample_is_real_physical_and_new() -> None:
         ("real", "physical", "new"), "yes"
     )
     assert (
-        "Fréchet distance, galaxy network 4.1 (floor 4, z = +0.2, n = 90)"
+        "Fréchet distance, galaxy network 4.1 (floor 4, z = +0.2, n = 190)"
         in (found["real"]["sentence"])
     )
     assert "none of 14 scores stands out" in found["real"]["sentence"]
@@ -50,7 +50,7 @@ def test_a_second_real_sample_is_real_physical_and_new() -> None:
         ("real", {"frechet_galaxy": entry(3.0, 4.0, -5.0)}, "yes", "z = -5.0"),
         # Too few galaxies say nothing, however large the difference.
         ("real", {"frechet_galaxy": entry(9, 4, 9.0, n=6)}, "unclear", "6 galaxies a side are too"),
-        ("real", {"frechet_galaxy": entry(4, 4, 0.1, n=30)}, "unclear", "show only a large one"),
+        ("real", {"frechet_galaxy": entry(4, 4, 0.1, n=90)}, "unclear", "show only a large one"),
         ("real", {"frechet_galaxy": entry(9, 4, 9.0, n=30)}, "no", "n = 30"),
         ("physical", {"wasserstein_r_half": entry(0.4, 0.05, 20.0)}, "no", "at a distance of 0.4"),
         ("physical", {"colour_magnitude": entry(0.99, 0.83, -6.0)}, "no", "colour-magnitude box"),
