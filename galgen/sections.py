@@ -167,6 +167,13 @@ class TrainConfig(Section):
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     nodes: int = Field(1, ge=1)
     precision: Literal["auto", "32", "bf16"] = "auto"
+    compile: Literal["auto", "on", "off"] = Field("auto", description="compiled networks")
+    micro_batch: int | None = Field(
+        None, ge=1, description="images at a time on a device, of its part of the batch"
+    )
+    nonfinite_steps: int = Field(
+        10, ge=1, description="steps without a finite gradient that send a run back to its snapshot"
+    )
     logger: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv",)
     log_images: int = Field(1000, ge=1)
     grid_images: int = Field(10_000, ge=0, description="0 for never")
@@ -186,6 +193,9 @@ class TrainConfig(Section):
             values = {**values, "logger": names}
         if isinstance(values, dict) and isinstance(values.get("precision"), int):
             values = {**values, "precision": str(values["precision"])}
+        if isinstance(values, dict) and isinstance(values.get("compile"), bool):
+            # YAML reads on and off as truth values.
+            values = {**values, "compile": "on" if values["compile"] else "off"}
         return values
 
 
