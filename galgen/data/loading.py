@@ -89,8 +89,9 @@ def sized(
     size: int | None,
     crop: int | None,
     notes: list[str],
+    most: int | None = DEFAULT_SIZE,
 ) -> GalaxyReader:
-    """The reader with crop and size settled.
+    """The reader with crop and size settled; by default the whole files, `most` pixels at most.
 
     Raises
     ------
@@ -109,14 +110,16 @@ def sized(
             )
         side = crop or size
         if side is None:
-            side = min(native, DEFAULT_SIZE)
+            side = native if most is None else min(native, most)
             what = "the whole of" if side == native else "the centre of"
             notes.append(f"size {side}: {what} the files' {native} pixels (--size).")
         return replace(reader, crop=side, size=side)
     if size is None:
-        size = min(crop or native, DEFAULT_SIZE)
+        whole = crop or native
+        size = whole if most is None else min(whole, most)
         part = f"a crop of {crop}" if crop else f"the files' {native}"
-        notes.append(f"size {size}: {part} pixels resized (--size, --crop).")
+        how = "" if size == whole else " resized"
+        notes.append(f"size {size}: {part} pixels{how} (--size, --crop).")
     return replace(reader, crop=crop, size=size)
 
 
@@ -145,12 +148,9 @@ def load(
     facts: list[Cutout] = []
     blanks: list[float] = []
     photometric = not reader.raster
-    for entry, outcome in _read_all(reader, entries):
-        reason = outcome if isinstance(outcome, str) else _mismatch(outcome, kind)
-        if reason is None and not isinstance(outcome, str):
-            reason = quality.flaw(outcome.pixels, photometric)
-        if reason is not None or isinstance(outcome, str):
-            bad.append((str(entry.files[0]), str(reason)))
+    for entry, outcome in _read_all(reader, entries, kind):
+        if isinstance(outcome, str):
+            bad.append((str(entry.files[0]), outcome))
             continue
         if kept is not None:
             kept[len(good)] = outcome.pixels
@@ -175,14 +175,21 @@ def load(
     return Loaded(good, facts, kept, sorted(bad))
 
 
+def examine(reader: GalaxyReader, entry: Entry, kind: Kind) -> Cutout | str:
+    """A galaxy, or why it must be left out of a set of that kind."""
+    try:
+        cutout = reader.read(entry)
+    except UserError as error:
+        return _reason(error, entry)
+    wrong = _mismatch(cutout, kind) or quality.flaw(cutout.pixels, not reader.raster)
+    return cutout if wrong is None else wrong
+
+
 def _read_all(
-    reader: GalaxyReader, entries: Sequence[Entry]
+    reader: GalaxyReader, entries: Sequence[Entry], kind: Kind
 ) -> Iterator[tuple[Entry, Cutout | str]]:
     def one(entry: Entry) -> Cutout | str:
-        try:
-            return reader.read(entry)
-        except UserError as error:
-            return _reason(error, entry)
+        return examine(reader, entry, kind)
 
     # Pillow and zlib decode outside the interpreter's lock; the FITS reader is too short to gain.
     threads = min(4, os.cpu_count() or 1) if reader.raster else 1
