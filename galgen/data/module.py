@@ -12,13 +12,14 @@ import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from galgen.bands import ImageSpec
 from galgen.conditions import Conditions, Number
 from galgen.data.augment import Augmentation
 from galgen.data.classes import too_few
 from galgen.data.folder import BUILT_IN
+from galgen.data.loader import SteadyLoader
 from galgen.data.sampler import CounterSampler
 from galgen.data.sets import CutoutSet, open_set
 from galgen.data.split import split_by_group
@@ -264,7 +265,7 @@ class CutoutDataModule(L.LightningDataModule):
         if stage in (None, "fit"):
             _ = self.train_set
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> SteadyLoader:
         """Batches from where the run stands to the end of the epoch."""
         rank, world = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -286,13 +287,8 @@ class CutoutDataModule(L.LightningDataModule):
         )
         sampler.position = self.position
         self._sampler = sampler
-        return DataLoader(
-            self.train_set,
-            sampler=sampler,
-            batch_size=None,
-            num_workers=self.workers,
-            persistent_workers=False,
-        )
+        self.loader = SteadyLoader(self.train_set, sampler, self.workers)
+        return self.loader
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Turn, flip and shift, the draws keyed by the batch's position."""
