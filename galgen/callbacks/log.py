@@ -32,11 +32,14 @@ class LogMeans(L.Callback):
     ----------
     latest
         What was logged last, for a progress display.
+    nonfinite
+        Steps without a finite gradient since the run began or went on, as last logged.
     """
 
     def __init__(self, every: int, seconds: float = 0.0) -> None:
         self.every, self.seconds = every, seconds
         self.latest: dict[str, float] = {}
+        self.nonfinite = 0
         self._then = 0.0
         self._images = 0
 
@@ -53,7 +56,10 @@ class LogMeans(L.Callback):
         now = time.monotonic()
         interval = max(now - self._then, 1e-9)
         self.seconds += interval
+        counts = dict(module.means.counts)
         values = module.means.take()
+        for name in ("nonfinite_critic", "nonfinite_generator"):
+            self.nonfinite += round(values.get(name, 0.0) * counts.get(name, 0))
         values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         values["seconds"] = round(self.seconds, 3)
         values["images_per_second"] = round((module.clock.images - self._images) / interval, 2)
