@@ -8,7 +8,7 @@ of replicas, a resumed run and whatever else draws random numbers in between cha
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,6 +39,10 @@ class StepStreams:
         Images of this replica's slice.
     rank, world
         Replica number and how many there are.
+    part
+        Of that slice, these images alone; None for all.
+    device
+        Where the numbers go.
     """
 
     seed: int
@@ -46,6 +50,12 @@ class StepStreams:
     local: int
     rank: int = 0
     world: int = 1
+    part: slice | None = None
+    device: torch.device | str = "cpu"
+
+    def of(self, part: slice) -> StepStreams:
+        """The same streams for a part of this replica's slice."""
+        return replace(self, part=part)
 
     def normal(self, stream: str, *shape: int) -> Tensor:
         """Standard normal numbers ``(local, *shape)``: this rank's slice of the global draw."""
@@ -62,8 +72,13 @@ class StepStreams:
         return self._slice(draw)
 
     def _slice(self, draw: Tensor) -> Tensor:
-        return draw[self.rank * self.local : (self.rank + 1) * self.local]
+        mine = draw[self.rank * self.local : (self.rank + 1) * self.local]
+        if self.part is not None:
+            mine = mine[self.part]
+        # A blocking copy would wait for all that the device has to do.
+        return mine.to(self.device, non_blocking=True)
 
     def seed_layers(self) -> None:
-        """Key layer noise and dropout, which draw from torch's own generator, by rank."""
-        torch.manual_seed(key(self.seed, "layers", self.images, self.rank))
+        """Key layer noise and dropout, which draw from torch's own generator, by rank and part."""
+        parts = [self.part.start] if self.part is not None and self.part.start else []
+        torch.manual_seed(key(self.seed, "layers", self.images, self.rank, *parts))

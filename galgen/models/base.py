@@ -14,7 +14,6 @@ from galgen.conditions import Conditions
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.card import card_of, take_card
 from galgen.models.objective import Objective
-from galgen.models.reading import Reading
 from galgen.models.rules import (
     check_data,
     check_networks,
@@ -23,22 +22,20 @@ from galgen.models.rules import (
     sort_options,
 )
 from galgen.models.sampling import SamplingModule
-from galgen.models.styles import mixed_styles, path_penalty
-from galgen.nn.augment import DRAWS, augment
-from galgen.nn.condition import Given, Guess
+from galgen.models.step import Step
+from galgen.models.styles import next_path_mean
+from galgen.nn.condition import Given
 from galgen.nn.ending import EndSettings
-from galgen.nn.scoring import Judgement
-from galgen.nn.style import StyleGenerator
 from galgen.nn.units import Layer
 from galgen.randomness import StepStreams
 from galgen.sections import Recipe
 from galgen.stretch import Stretch
 from galgen.training.ada import AdaptiveP
 from galgen.training.clock import Clock
-from galgen.training.descent import cosine, descend, held, schedule
+from galgen.training.descent import cosine, descend, schedule
 from galgen.training.ema import GeneratorEMA
 from galgen.training.freezing import freeze, hold, select
-from galgen.training.growth import Growth, present
+from galgen.training.growth import Growth
 from galgen.training.means import Means
 from galgen.training.replicas import ReplicaStrategy, world
 
@@ -71,6 +68,15 @@ class AdversarialModule(SamplingModule):
     spec, stretch, conditions
         Facts about the images, the map to flux, and what can be asked for; taken from the
         datamodule when a fit starts, and from the checkpoint when one is loaded.
+    micro
+        Images of this replica that are gone through at a time, None for all; see `Step`.
+    bad_steps
+        Steps without a finite loss and gradient since the last snapshot, 0-dim.
+    lr_scale, rollbacks
+        Factor of both learning rates, halved each time that the run goes back to a snapshot, and
+        how often it did.
+    say
+        Takes sentences for a person.
     grows, has_styles
         Class attributes: whether the networks grow with the clock, and whether the generator
         is a `StyleGenerator`.
@@ -119,6 +125,11 @@ class AdversarialModule(SamplingModule):
         self.means = Means()
         self.ada = AdaptiveP(self.recipe.ada_target, self.recipe.ada_images, self.recipe.ada_max)
         self.path_mean = torch.zeros(())
+        self.micro: int | None = None
+        self.bad_steps = torch.zeros(())
+        self.lr_scale = 1.0
+        self.rollbacks = 0
+        self.say: Callable[[str], None] = lambda line: None
         # Outside the module tree: a checkpoint keeps the average under its own key.
         self.__dict__["ema"] = GeneratorEMA(self.generator, self.recipe.ema_images)
         self.stretch = None
@@ -264,42 +275,35 @@ class AdversarialModule(SamplingModule):
         real = batch["images"].contiguous(memory_format=torch.channels_last)
         rank, replicas = world()
         n = len(real)
-        streams = StepStreams(self.seed, self.clock.images, n, rank, replicas)
-        streams.seed_layers()
-        step = self.clock.images // (n * replicas)
-        generator_due = (step + 1) % recipe.critic_steps == 0
-        penalty_due = step % recipe.penalty_every == 0
-        path_due = recipe.path_length and (step // recipe.critic_steps) % recipe.path_every == 0
+        streams = StepStreams(self.seed, self.clock.images, n, rank, replicas, device=real.device)
+        number = self.clock.images // (n * replicas)
+        generator_due = (number + 1) % recipe.critic_steps == 0
+        path_due = bool(recipe.path_length) and not (number // recipe.critic_steps) % (
+            recipe.path_every
+        )
         optimizers = cast(list[Any], self.optimizers())
         self._follow_clock(optimizers)
-
-        z = streams.normal("latent", int(self.generator.latent)).to(real)  # type: ignore[arg-type]
-        condition = self._condition(batch, streams)
-
-        def judge(images: Tensor) -> Judgement:
-            return cast(Judgement, self.critic.judge(images, condition))  # type: ignore[operator]
-
-        guess = self.critic.guess
-        reading = Reading(guess, condition, z, recipe) if isinstance(guess, Guess) else None
-        with torch.set_grad_enabled(generator_due):
-            fake = self._imagine(z, condition, streams)
-            real, fake = self._as_shown(real, fake, streams)
-        with held(self.generator):
-            mix = streams.uniform("mix", 1, 1, 1).to(real) if penalty_due else None
-            loss, signs = self.objective.critic(
-                judge, real, fake.detach(), mix, self.means.note, reading
-            )
-            self._descend(optimizers[1], loss, "critic")
+        step = Step(
+            self,
+            real,
+            self._condition(batch, streams),
+            streams,
+            generator_due=generator_due,
+            penalty_due=number % recipe.penalty_every == 0,
+            path_due=path_due,
+        )
+        signs, bad = self._descend(optimizers[1], step.critic(), "critic")
         if recipe.ada:
             self.ada.observe(signs)
             self.means.note("ada_p", self.ada.p)
             self.ada.step(n * replicas)
         if generator_due:
-            with held(self.critic):
-                loss = self.objective.generator(judge, real, fake, self.means.note, reading)
-                if path_due:
-                    loss = loss + self._path(condition, streams)
-                self._descend(optimizers[0], loss, "generator")
+            lengths, worse = self._descend(optimizers[0], step.generator(), "generator")
+            bad = torch.maximum(bad, worse)
+            if path_due:
+                self.path_mean = next_path_mean(self.path_mean.to(lengths.device), *lengths)
+                self.means.note("path_length", self.path_mean)
+        self.bad_steps = self.bad_steps.to(bad.device) + bad
         self.clock.advance(n * replicas)
         if generator_due:
             seen = n * replicas * recipe.critic_steps
@@ -311,56 +315,27 @@ class AdversarialModule(SamplingModule):
             return None
         rows = cast(Tensor, batch["condition"])
         if self.recipe.label_dropout:
-            keep = streams.uniform("label dropout", 1).to(rows) >= self.recipe.label_dropout
+            keep = streams.uniform("label dropout", 1) >= self.recipe.label_dropout
             rows = rows * keep
         return rows
 
-    def _imagine(self, z: Tensor, condition: Tensor | None, streams: StepStreams) -> Tensor:
-        generator = self.generator
-        if self.recipe.mixing and isinstance(generator, StyleGenerator):
-            styles = mixed_styles(generator, z, condition, self.recipe.mixing, streams)
-            return generator.synthesise(styles)
-        return cast(Tensor, generator(z, condition))
-
-    def _as_shown(self, real: Tensor, fake: Tensor, streams: StepStreams) -> tuple[Tensor, Tensor]:
-        """Real and generated images as the critic sees them: of one resolution, augmented."""
-        if self.grows:
-            level, alpha = self.growth.at(self.clock.images)
-            self.means.note("level", torch.tensor(level + alpha))
-            sides = cast(list[int], self.generator.sides)
-            real = present(real, sides[level], alpha)
-        if self.recipe.ada:
-            draws = [streams.uniform(f"augment {of}", DRAWS).to(real) for of in ("real", "fake")]
-            p = self.ada.p.to(real.device)
-            kept = isinstance(guess := self.critic.guess, Guess) and guess.parts[1] > 0
-            real = augment(real, draws[0], p, keep_numbers=kept)
-            fake = augment(fake, draws[1], p, keep_numbers=kept)
-        return real, fake
-
-    def _path(self, condition: Tensor | None, streams: StepStreams) -> Tensor:
-        generator = self.generator
-        assert isinstance(generator, StyleGenerator)
-        mean = self.path_mean.to(self.device)
-        penalty, self.path_mean = path_penalty(generator, condition, streams, mean)
-        self.means.note("path_length", self.path_mean)
-        # A lazy penalty weighs as much as one at every step would.
-        return self.recipe.path_every * self.recipe.path_length * penalty
-
-    def _descend(self, optimizer: Any, loss: Tensor, which: str) -> None:
-        # Under autocast the second derivatives of penalties would be taken in low precision.
-        with torch.autocast(self.device.type, enabled=False):
-            norm, bad = descend(optimizer, self.manual_backward, loss)
+    def _descend(self, optimizer: Any, extras: Tensor, which: str) -> tuple[Tensor, Tensor]:
+        """Step along the gradients; sums over the replicas, and 1 where nothing was finite."""
+        norm, bad, sums = descend(optimizer, extras)
         self.means.note(f"gradient_{which}", norm)
         self.means.note(f"nonfinite_{which}", bad)
+        return sums[1:], bad
 
     def _follow_clock(self, optimizers: Sequence[Any]) -> None:
         """Set what is a function of the clock: rates, momenta, gamma, resolution."""
         images = self.clock.images
         done = images / self.total_images if self.total_images else 0.0
-        schedule(optimizers, self.recipe, done)
+        schedule(optimizers, self.recipe, done, self.lr_scale)
         self.objective.decay = cosine(done, self.recipe.gamma_decay)
         if self.grows:
             self.grow_to_clock()
+            level, alpha = self.growth.at(images)
+            self.means.note("level", torch.tensor(level + alpha))
             if self.growth.at(images)[0] != self.growth.at(images - self.clock.batch)[0]:
                 # What Adam knows is of the coarser pictures.
                 for optimizer in optimizers:
@@ -397,4 +372,9 @@ class AdversarialModule(SamplingModule):
         self.ada.load(checkpoint["ada"])
         self.means.load(card["sums"])
         self.path_mean = torch.tensor(card["path_mean"])
+        self.bad_steps = torch.tensor(float(card.get("bad_steps", 0)))
+        self.lr_scale = float(card.get("lr_scale", 1.0))
+        self.rollbacks = int(card.get("rollbacks", 0))
+        known = [part for part in (self.micro, card.get("micro")) if part is not None]
+        self.micro = min(known, default=None)
         take_card(self, card)

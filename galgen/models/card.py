@@ -34,6 +34,10 @@ def card_of(module: AdversarialModule) -> dict[str, Any]:
         "config": module.run,
         "sums": module.means.state(),
         "path_mean": float(module.path_mean),
+        "bad_steps": int(module.bad_steps),
+        "lr_scale": module.lr_scale,
+        "rollbacks": module.rollbacks,
+        "micro": module.micro,
     }
 
 

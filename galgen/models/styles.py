@@ -6,12 +6,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch import distributed as dist
 
 from galgen.losses import path_lengths
 from galgen.nn.style import StyleGenerator
 from galgen.randomness import StepStreams
-from galgen.training.replicas import world
 
 #: Weight of the present mean in the running mean of path lengths.
 PATH_DECAY = 0.01
@@ -41,7 +39,7 @@ def path_penalty(
     generator: StyleGenerator, condition: Tensor | None, streams: StepStreams, mean: Tensor
 ) -> tuple[Tensor, Tensor]:
     r"""Path length regularisation :math:`E (\|J_w^T y\| - a)^2` (Karras et al. 2020,
-    arXiv:1912.04958, section 3.2), in float32, and the new running mean a.
+    arXiv:1912.04958, section 3.2), in float32, and the lengths (N,).
 
     Parameters
     ----------
@@ -63,10 +61,10 @@ def path_penalty(
         lengths = path_lengths(images, styles, draw)
         # The root of a mean over layers: those that a growing generator does not use have no part.
         lengths = lengths * math.sqrt(generator.style_layers / generator.active_styles)
-    present = lengths.detach().mean()
-    replicas = world()[1]
-    if replicas > 1:
-        dist.all_reduce(present)
-        present = present / replicas
-    mean = torch.lerp(mean, present, PATH_DECAY)
-    return (lengths - mean).square().mean(), mean
+    return (lengths - mean).square().mean(), lengths.detach()
+
+
+def next_path_mean(mean: Tensor, total: Tensor, count: Tensor) -> Tensor:
+    """The running mean after lengths of that sum and number; what is not finite is left out."""
+    following = torch.lerp(mean, total / count, PATH_DECAY)
+    return following.where(torch.isfinite(following), mean)

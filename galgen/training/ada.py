@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch import distributed as dist
-
-from galgen.training.replicas import world
 
 #: Steps between two changes of p.
 EVERY = 4
@@ -52,13 +49,11 @@ class AdaptiveP:
         return self
 
     @torch.no_grad()
-    def observe(self, signs: Tensor) -> None:
-        """Take the signs (N,) of the critic's scores of this replica's real images."""
-        signs = signs.float()
-        seen = torch.stack([signs.sum(), torch.ones_like(signs).sum()])
-        if world()[1] > 1:
-            dist.all_reduce(seen)
-        self._sums = self.to(signs.device)._sums + seen
+    def observe(self, seen: Tensor) -> None:
+        """Take the sum and the number (2,) of signs of the critic's scores of real images, over
+        all replicas.
+        """
+        self._sums = self.to(seen.device)._sums + seen
 
     @torch.no_grad()
     def step(self, batch: int) -> None:

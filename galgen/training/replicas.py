@@ -2,7 +2,8 @@
 
 ``DistributedDataParallel`` expects one forward and one backward a step and fails for every
 adversarial pair (Lightning #20328, #20866). Here parameters are broadcast once at the start,
-and the gradients of each optimizer step are averaged by one flat all-reduce.
+and the gradients of each optimizer step are averaged by one flat all-reduce, which also carries the
+few numbers that all replicas must agree on.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor, nn
 from torch import distributed as dist
-from torch import nn
 
 from galgen.errors import GalgenError
 
@@ -60,8 +61,20 @@ def broadcast(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Average gradients over the replicas in one all-reduce.
+def average_gradients(parameters: Sequence[nn.Parameter], extras: Tensor) -> Tensor:
+    """Average gradients over the replicas, and sum a few numbers, in one all-reduce.
+
+    Parameters
+    ----------
+    parameters
+        Those of one optimizer; what has no gradient on any replica stays without.
+    extras
+        (n,) float32, this replica's.
+
+    Returns
+    -------
+    Tensor
+        Sums of `extras` over the replicas.
 
     Raises
     ------
@@ -70,23 +83,38 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     """
     _, replicas = world()
     if replicas == 1:
-        return
-    have = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32)
-    device = parameters[0].device
-    total = have.to(device, copy=True)
-    dist.all_reduce(total)
-    if not bool((total.cpu() == have * replicas).all()):
+        return extras
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    have = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32)
+    # Places for all, so that replicas that disagree still send the same number of values.
+    sizes = [p.numel() for p in parameters]
+    flat = extras.new_zeros(sum(sizes) + len(sizes) + len(extras))
+    *places, flags, sums = flat.split([*sizes, len(sizes), len(extras)])
+    views = [
+        place.view_as(p) for place, p in zip(places, parameters, strict=True) if p.grad is not None
+    ]
+    if gradients:
+        torch._foreach_copy_(views, gradients)
+    flags.copy_(have, non_blocking=True)
+    sums.copy_(extras)
+    dist.all_reduce(flat)
+    look = flat.device.type == "cpu" or _is_new(have)
+    if look and not torch.equal(flags.cpu(), have * replicas):
         raise GalgenError(
             "the replicas hold gradients for different parameters; please report this as a bug."
         )
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if not gradients:
-        return
-    flat = torch.cat([g.reshape(-1) for g in gradients])
-    dist.all_reduce(flat)
-    flat /= replicas
-    offset = 0
-    for gradient in gradients:
-        size = gradient.numel()
-        gradient.copy_(flat[offset : offset + size].view_as(gradient))
-        offset += size
+    torch._foreach_div_(views, replicas)
+    if gradients:
+        torch._foreach_copy_(gradients, views)
+    return sums.clone()
+
+
+_seen: set[bytes] = set()
+
+
+def _is_new(have: Tensor) -> bool:
+    """Whether these parameters have gradients for the first time; asking a GPU costs a wait."""
+    pattern = bytes(have.bool().tolist())
+    known = pattern in _seen
+    _seen.add(pattern)
+    return not known

@@ -13,6 +13,7 @@ from galgen.models.dcgan import DCGAN
 from galgen.models.objective import Objective
 from galgen.models.reading import Reading
 from galgen.models.rules import check_recipe
+from galgen.models.step import Part
 from galgen.nn.condition import ConditionSettings, Given, Guess
 from galgen.nn.scoring import Judgement
 from galgen.randomness import StepStreams
@@ -108,10 +109,11 @@ def test_images_that_numbers_are_read_in_keep_size_and_flux(
         seen.append(keep_numbers)
         return images
 
-    monkeypatch.setattr("galgen.models.base.augment", note)
+    monkeypatch.setattr("galgen.models.step.augment", note)
     model = DCGAN(
         16, 1, classes=("a", "b"), numbers=numbers, recipe={"ada": True},
         widths=[4, 4, 4], critic_widths=[4, 4, 4], conditioning=conditioning,
     )  # fmt: skip
-    model._as_shown(torch.zeros(2, 1, 16, 16), torch.zeros(2, 1, 16, 16), StepStreams(0, 0, 2))
+    rows = torch.zeros(2, model.conditions.width)
+    Part(model, torch.zeros(2, 1, 16, 16), rows, StepStreams(0, 0, 2), torch.zeros(()), graph=False)
     assert seen == [kept, kept]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from contract import fit
 from galgen.data.module import CutoutDataModule
-from galgen.models import base
+from galgen.models import step
 from galgen.models.registry import find
-from galgen.models.styles import mixed_styles, path_penalty
+from galgen.models.styles import mixed_styles, next_path_mean, path_penalty
 from galgen.nn.condition import Given
 from galgen.nn.style import Mapping, StyleGenerator
 from galgen.randomness import StepStreams
@@ -75,14 +75,16 @@ def test_the_path_penalty_is_its_equation(active: int, classes: int) -> None:
     rows = torch.eye(2)[[0, 1, 1]] if classes else None
     weight = generator.weight.detach().double().requires_grad_(True)
     mean, want_mean = torch.tensor(0.7), 0.7
-    for step in range(3):
-        draws: Any = Draws(step)
-        penalty, mean = path_penalty(generator, rows, draws, mean)
+    for seed in range(3):
+        draws: Any = Draws(seed)
+        penalty, found = path_penalty(generator, rows, draws, mean)
         z, y = sorted(draws.given, key=Tensor.dim)
         lengths = plain_lengths(generator, generator.map(z, rows), y / SIDE, weight)
-        # The running mean moves by a hundredth of the way, and the penalty is around the new one.
-        want_mean = 0.99 * want_mean + 0.01 * lengths.mean().item()
+        assert torch.allclose(found.double(), lengths, rtol=1e-5)
         want = (lengths - want_mean).square().mean()
+        # The running mean moves by a hundredth of the way, after the penalty around the old one.
+        want_mean = 0.99 * want_mean + 0.01 * lengths.mean().item()
+        mean = next_path_mean(mean, found.sum(), torch.tensor(float(len(found))))
         assert mean.item() == pytest.approx(want_mean, rel=1e-5)
         assert penalty.item() == pytest.approx(want.item(), rel=1e-5)
         # Its gradient takes the mean for a constant.
@@ -170,17 +172,20 @@ def train(monkeypatch: pytest.MonkeyPatch, batches: int, **recipe: Any) -> dict[
         return mixed_styles(generator, z, labels, probability, streams)
 
     def path(generator: Any, labels: Any, streams: Any, mean: Tensor) -> tuple[Tensor, Tensor]:
-        seen["path"].append((streams.images, mean.item()))
-        return torch.tensor(100.0), mean + 1
+        seen["path"].append((streams.images, round(mean.item(), 4)))
+        # Moves the running mean up by one.
+        return torch.tensor(100.0), mean + 100 * torch.ones(8)
 
-    def note(optimizer: Any, backward: Any, loss: Tensor) -> tuple[Tensor, Tensor]:
-        if optimizer is model.optimizers()[0]:
+    def note(loss: Tensor) -> None:
+        # In the critic's turn the generator is held.
+        if next(model.generator.parameters()).requires_grad:
             seen["loss"].append((model.clock.images, loss.item()))
-        return descend(optimizer, backward, loss)
+        backward(loss)
 
-    descend = base.descend
-    for name, stand_in in (("mixed_styles", mix), ("path_penalty", path), ("descend", note)):
-        monkeypatch.setattr(base, name, stand_in)
+    backward = model.manual_backward
+    model.manual_backward = note
+    for name, stand_in in (("mixed_styles", mix), ("path_penalty", path)):
+        monkeypatch.setattr(step, name, stand_in)
     fit(model, CutoutDataModule("sersic", size=16, batch=8, count=32, epoch_images=96), batches)
     return seen
 

@@ -15,7 +15,10 @@ SURE, UNSURE = torch.ones(8), torch.tensor([1.0, -1, 1, -1, 1, -1, 1, -1])
 def steps(ada: AdaptiveP, signs: torch.Tensor, count: int) -> list[float]:
     values = []
     for _ in range(count):
-        ada.observe(signs)
+        seen = torch.stack([signs.sum(), torch.tensor(float(len(signs)))])
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(seen)
+        ada.observe(seen)
         ada.step(len(signs))
         values.append(ada.p.item())
     return values

@@ -74,28 +74,45 @@ def line(parameters: list[nn.Parameter], slopes: list[float]) -> Tensor:
     return (torch.cat(list(parameters)) * torch.tensor(slopes)).sum()
 
 
+def step(optimizer: torch.optim.Optimizer, loss: Tensor) -> tuple[float, float]:
+    """Backwards and down; gives the norm, and whether it was bad."""
+    optimizer.zero_grad()
+    loss.backward()
+    norm, bad, _ = descend(optimizer, (~torch.isfinite(loss.detach())).float()[None])
+    return norm.item(), bad.item()
+
+
 def test_a_step_reports_the_norm_of_its_own_gradient() -> None:
     slopes = [3.0, -4.0, 12.0]
     parameters, optimizer = straight()
     for count in (1, 2):
-        norm, bad = descend(optimizer, Tensor.backward, line(parameters, slopes))
-        assert (norm.item(), bad.item()) == (pytest.approx(13, rel=1e-6), 0)
+        norm, bad = step(optimizer, line(parameters, slopes))
+        assert (norm, bad) == (pytest.approx(13, rel=1e-6), 0)
         values = torch.cat(parameters).detach().numpy()
-        # No gradient is left over from the step before.
         assert np.allclose(values, 10 - count * np.array(slopes))
 
 
 @pytest.mark.parametrize("wild", [float("nan"), float("inf"), float("-inf")])
-def test_what_is_not_finite_in_a_gradient_becomes_0(wild: float) -> None:
-    slopes = [3.0, wild, 12.0]
-    parameters, optimizer = straight()
-    norm, bad = descend(optimizer, Tensor.backward, line(parameters, slopes))
-    assert (norm.item(), bad.item()) == (0, 1)
-    assert torch.cat(parameters).tolist() == [7, 10, -2]
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_step_that_is_not_finite_is_left_out(wild: float, fused: bool) -> None:
+    parameters = [nn.Parameter(torch.full((2,), 10.0)), nn.Parameter(torch.full((1,), 10.0))]
+    optimizer = torch.optim.Adam(parameters, lr=1.0, betas=(0.5, 0.9), fused=fused)
+    step(optimizer, line(parameters, [1.0, 1.0, 1.0]))
+    before = torch.cat(parameters).tolist()
+    moments = [{k: v.clone() for k, v in s.items()} for s in optimizer.state.values()]
+    assert step(optimizer, line(parameters, [3.0, wild, 12.0])) == (0, 1)
+    assert torch.cat(parameters).tolist() == before
+    for then, now in zip(moments, optimizer.state.values(), strict=True):
+        assert all(torch.equal(then[name], now[name]) for name in then)
     # And the network goes on as if nothing had been.
-    norm, bad = descend(optimizer, Tensor.backward, line(parameters, [1.0, 1.0, 1.0]))
-    assert (norm.item(), bad.item()) == (pytest.approx(3**0.5), 0)
-    assert torch.cat(parameters).tolist() == [6, 9, -3]
+    assert step(optimizer, line(parameters, [1.0, 1.0, 1.0])) == (pytest.approx(3**0.5), 0)
+    assert all(now < then for now, then in zip(torch.cat(parameters).tolist(), before, strict=True))
+
+
+def test_a_loss_that_is_not_finite_is_bad_even_if_its_gradient_is() -> None:
+    parameters, optimizer = straight()
+    assert step(optimizer, line(parameters, [3.0, -4.0, 12.0]) + torch.inf)[1] == 1
+    assert torch.cat(parameters).tolist() == [10, 10, 10]
 
 
 def test_autocast_sees_the_new_weights_after_a_step() -> None:
@@ -104,7 +121,7 @@ def test_autocast_sees_the_new_weights_after_a_step() -> None:
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
     with torch.autocast("cpu", torch.bfloat16):
         before = layer(torch.ones(1, 2)).sum()
-        descend(optimizer, Tensor.backward, before)
+        step(optimizer, before)
         after = layer(torch.ones(1, 2)).sum()
     assert (before.item(), after.item()) == (2.0, 1.0)
 

@@ -15,5 +15,9 @@ def test_sums_of_a_checkpoint_go_on_on_another_device() -> None:
     means.load({"loss": [3.0, 2.0]})
     means.note("loss", torch.tensor(6.0))
     assert means.state() == {"loss": [9.0, 3.0]}
+    mark = means.mark()
+    means.note("loss", torch.tensor(70.0))
+    means.note("other", torch.tensor(1.0))
+    means.reset(mark)
     assert means.take() == {"loss": 3.0}
     assert means.take() == {}
