@@ -312,6 +312,9 @@ def fit(
         make_folder(run / "checkpoints")
     model.run = _kept(config)
     model.total_images = settings.images
+    model.micro = settings.micro_batch
+    if console is not None and is_first():
+        model.say = lambda line: console.print(line, highlight=False, soft_wrap=True)
     resumed_at = None
     if resume_from is not None:
         resumed_at = int(checkpoint.read(resume_from)["galgen"]["clock"]["images"])
