@@ -1,14 +1,16 @@
-"""Facts of each galaxy from a table beside the images, from headers, or from class folders."""
+"""Facts of each galaxy from a table beside the images or from headers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galgen.data.folder import Entry
+from galgen.data.classes import label_of
 from galgen.data.numbers import Source, refuse_two
 from galgen.data.table import (
     Table,
@@ -24,62 +26,124 @@ from galgen.errors import ConfigError, DataError
 from galgen.io.cutout import Card
 
 
-def open_table(
-    root: Path, name: str, names: Sequence[str], option: str
-) -> tuple[Table, NDArray[np.int64]]:
-    """A table and its row of each galaxy, -1 for none; `option` is what messages name.
+@dataclass(frozen=True)
+class Opened:
+    """A table, its row of each galaxy (-1 for none), and the rows of those that have several."""
 
-    Raises
-    ------
-    DataError
-        If it cannot be read or no column holds the files' names.
+    table: Table
+    rows: NDArray[np.int64]
+    doubles: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+
+class Origin(Protocol):
+    """Where the facts of some galaxies stand: beside the images and in them, or in a pack.
+
+    Attributes
+    ----------
+    root
+        Folder of the images, or the pack.
+    names
+        Of the galaxies.
     """
-    table = read_table(find_table(root, name, option))
-    rows = table.match(names)
-    if rows is None:
-        raise DataError(
-            f"{table.path} has no column that names the files of {root}: add one called file."
-        )
-    return table, rows
+
+    @property
+    def root(self) -> Path: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def table(self, file: str, said: str, otherwise: str = "") -> Opened:
+        """A table by name, the set's own for the word ``catalogue``.
+
+        `said` begins every message, and `otherwise` ends the one that there is no such table.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read or no column holds the files' names.
+        ConfigError
+            If the set has no table of its own.
+        """
+        ...
+
+    def own(self) -> str | None:
+        """Name of the table that belongs to the set."""
+        ...
+
+    def headers(self) -> tuple[Mapping[str, Sequence[str]], NDArray[np.int64]]:
+        """Cards by key, the empty text for none, and each galaxy's row in those columns."""
+        ...
+
+    def only(self, names: Sequence[str]) -> Self:
+        """Some of the galaxies, in this order."""
+        ...
 
 
-def doubled(table: Table, names: Sequence[str], doubles: Mapping[int, Sequence[int]]) -> list[str]:
-    """A note where galaxies have several rows, `doubles` from `Table.doubles`."""
-    if not doubles:
-        return []
-    galaxy, rows = next(iter(doubles.items()))
-    times = "twice" if len(rows) == 2 else f"{len(rows)} times"
-    rest = len(doubles) - 1
-    files = "1 more file" if rest == 1 else f"{rest} more files"
-    more = f" and {files} more than once" if rest else ""
-    return [f"{table.path.name} names {names[galaxy]} {times}{more}: the first row counts."]
+@dataclass(frozen=True)
+class FolderOrigin:
+    """The `Origin` of a folder; `cards` are the headers, one for each galaxy or none at all."""
+
+    root: Path
+    names: Sequence[str]
+    cards: Sequence[Mapping[str, Card]] = ()
+
+    def own(self) -> str | None:
+        """Name of the folder's own table."""
+        path = folder_catalogue(self.root)
+        return None if path is None else path.name
+
+    def table(self, file: str, said: str, otherwise: str = "") -> Opened:
+        """A table in the folder or by its path; see `Origin.table`."""
+        if file == CATALOGUE:
+            file = self.own() or refuse_no_table(self.root, said, otherwise)
+        table = read_table(find_table(self.root, file, said))
+        rows = table.match(self.names)
+        if rows is None:
+            raise DataError(
+                f"{table.path} has no column that names the files of {self.root}: add one called "
+                "file."
+            )
+        return Opened(table, rows, table.doubles(self.names))
+
+    def headers(self) -> tuple[Mapping[str, Sequence[str]], NDArray[np.int64]]:
+        """Cards of the files as columns."""
+        keys = dict.fromkeys(key for header in self.cards for key in header)
+        columns = {key: [str(header.get(key, "")) for header in self.cards] for key in keys}
+        return columns, np.arange(len(self.names))
+
+    def only(self, names: Sequence[str]) -> FolderOrigin:
+        """Some of the galaxies."""
+        by_name = dict(zip(self.names, self.cards, strict=True)) if self.cards else {}
+        return FolderOrigin(self.root, names, [by_name[name] for name in names if by_name])
 
 
-def table_name(root: Path, file: str, said: str, otherwise: str = "") -> str:
-    """Name of a table, which is the folder's own for the word ``catalogue``.
-
-    `said` begins the message where it has none, and `otherwise` ends it.
+def refuse_no_table(root: Path, said: str, otherwise: str) -> NoReturn:
+    """Say that a set has no table of its own.
 
     Raises
     ------
     ConfigError
-        If the folder has none.
+        Always.
     """
-    if file != CATALOGUE:
-        return file
-    own = folder_catalogue(root)
-    if own is None:
-        raise ConfigError(
-            f"{said}: {root} holds no table called catalogue.csv or catalogue.fits; name one as "
-            f"FILE:COLUMN{otherwise}."
-        )
-    return own.name
+    raise ConfigError(
+        f"{said}: {root} holds no table called catalogue.csv or catalogue.fits; name one as "
+        f"FILE:COLUMN{otherwise}."
+    )
 
 
-def source_of(
-    root: Path, names: Sequence[str], headers: Sequence[Mapping[str, Card]]
-) -> Callable[[Wanted], Source]:
-    """Where the numbers of a folder come from, for `galgen.data.numbers.gather`."""
+def _doubled(opened: Opened, names: Sequence[str]) -> list[str]:
+    """A note where galaxies have several rows."""
+    if not opened.doubles:
+        return []
+    galaxy, rows = next(iter(opened.doubles.items()))
+    times = "twice" if len(rows) == 2 else f"{len(rows)} times"
+    rest = len(opened.doubles) - 1
+    files = "1 more file" if rest == 1 else f"{rest} more files"
+    more = f" and {files} more than once" if rest else ""
+    return [f"{opened.table.path.name} names {names[galaxy]} {times}{more}: the first row counts."]
+
+
+def source_of(origin: Origin) -> Callable[[Wanted], Source]:
+    """Where the numbers of a set come from, for `galgen.data.numbers.gather`."""
     opened: dict[str, Source] = {}
 
     def of(wanted: Wanted) -> Source:
@@ -89,27 +153,22 @@ def source_of(
 
     def _source(wanted: Wanted) -> Source:
         if wanted.source == HEADER:
-            keys = dict.fromkeys(key for header in headers for key in header)
-            if not keys:
-                raise ConfigError(f"{wanted}: the images of {root} have no headers.")
-            columns = {key: [str(header.get(key, "")) for header in headers] for key in keys}
-            return Source("the header", columns, np.arange(len(names)), names)
-        name = table_name(root, wanted.source, str(wanted), ", or measure it (measure:NAME)")
-        table, rows = open_table(root, name, names, str(wanted))
-        doubles = table.doubles(names)
-        notes = doubled(table, names, doubles)
-        return Source(table.path.name, table.columns, rows, names, doubles, notes)
+            columns, rows = origin.headers()
+            if not columns:
+                raise ConfigError(f"{wanted}: the images of {origin.root} have no headers.")
+            return Source("the header", columns, rows, origin.names)
+        found = origin.table(wanted.source, str(wanted), ", or measure it (measure:NAME)")
+        notes = _doubled(found, origin.names)
+        table = found.table
+        return Source(
+            table.path.name, table.columns, found.rows, origin.names, found.doubles, notes
+        )
 
     return of
 
 
 def column_of(
-    text: str,
-    option: str,
-    root: Path,
-    names: Sequence[str],
-    headers: Sequence[Mapping[str, Card]] = (),
-    notes: list[str] | None = None,
+    text: str, option: str, origin: Origin, notes: list[str] | None = None
 ) -> list[str | None]:
     """Values of ``FILE:COLUMN``, ``catalogue:COLUMN`` or ``header:KEY``, None for none.
 
@@ -121,17 +180,20 @@ def column_of(
         If there is no such table or column, or it says two things of one galaxy.
     """
     file, key = split_column(text, option)
-    if file == "header":
-        values = [header.get(key.upper()) for header in headers]
-        return [None if value is None else str(value) for value in values]
-    said = f"{option} {text}"
-    table, rows = open_table(root, table_name(root, file, said), names, said)
-    column = table.column(key, option)
-    doubles = table.doubles(names)
-    refuse_two(said, table.path.name, key, column, names, doubles)
-    if notes is not None:
-        notes += [note for note in doubled(table, names, doubles) if note not in notes]
-    return [column[row] if row >= 0 and column[row] != "" else None for row in rows]
+    if file == HEADER:
+        columns, rows = origin.headers()
+        column = columns.get(key.upper())
+        if column is None:
+            return [None] * len(origin.names)
+    else:
+        found = origin.table(file, f"{option} {text}")
+        column, rows = found.table.column(key, option), found.rows
+        refuse_two(
+            f"{option} {text}", found.table.path.name, key, column, origin.names, found.doubles
+        )
+        if notes is not None:
+            notes += [note for note in _doubled(found, origin.names) if note not in notes]
+    return [column[row] if row >= 0 and column[row] != "" else None for row in rows.tolist()]
 
 
 def require(values: Sequence[str | None], names: Sequence[str], text: str) -> list[str]:
@@ -165,8 +227,10 @@ def floats(values: Sequence[str | None], text: str) -> NDArray[np.float64]:
         raise DataError(f"{text} holds something else than numbers ({error}).") from None
 
 
-def selected(root: Path, entries: Sequence[Entry], select: str, notes: list[str]) -> list[Entry]:
-    """Galaxies whose row of a table passes every comparison; those without a row do not.
+def selected(origin: Origin, select: str, notes: list[str]) -> NDArray[np.int64]:
+    """Places of the galaxies whose row of a table passes every comparison.
+
+    Those without a row do not.
 
     Raises
     ------
@@ -175,28 +239,48 @@ def selected(root: Path, entries: Sequence[Entry], select: str, notes: list[str]
     """
     file, colon, conditions = select.partition(":")
     if not colon:
-        found = folder_catalogue(root)
-        if found is None:
-            raise ConfigError(f"{root} holds no catalogue: name it, data.select=FILE:{select}.")
-        file, conditions = found.name, select
-    names = [entry.name for entry in entries]
-    table, rows = open_table(root, file, names, "data.select")
-    notes += doubled(table, names, table.doubles(names))
-    good = passes(table, conditions)
-    kept = [entry for entry, row in zip(entries, rows, strict=True) if row >= 0 and good[row]]
-    if not kept:
-        raise ConfigError(f"data.select={select} leaves none of {len(entries)} galaxies of {root}.")
-    notes.append(f"{len(kept)} of {len(entries)} galaxies pass {conditions}.")
+        own = origin.own()
+        if own is None:
+            raise ConfigError(
+                f"{origin.root} holds no catalogue: name it, data.select=FILE:{select}."
+            )
+        file, conditions = own, select
+    found = origin.table(file, "data.select")
+    notes += _doubled(found, origin.names)
+    good = passes(found.table, conditions)
+    kept = np.flatnonzero((found.rows >= 0) & good[found.rows])
+    if not len(kept):
+        raise ConfigError(
+            f"data.select={select} leaves none of {len(origin.names)} galaxies of {origin.root}."
+        )
+    notes.append(f"{len(kept)} of {len(origin.names)} galaxies pass {conditions}.")
     return kept
 
 
-def catalogue_of(root: Path, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+def unlabelled(origin: Origin, labels: str, notes: list[str]) -> NDArray[np.bool_]:
+    """Which galaxies a table of labels says nothing of; headers are looked at later.
+
+    Raises
+    ------
+    ConfigError
+        If it has a label for none of them.
+    """
+    if labels.startswith(f"{HEADER}:"):
+        return np.zeros(len(origin.names), dtype=np.bool_)
+    found = column_of(labels, "--labels", origin, notes)
+    without = np.array([label_of(value) is None for value in found], dtype=np.bool_)
+    if without.all():
+        raise ConfigError(f"--labels {labels} has a label for none of the images of {origin.root}.")
+    return without
+
+
+def catalogue_of(origin: FolderOrigin) -> dict[str, NDArray[np.generic]]:
     """Columns of the folder's own catalogue, if it has one that names the files."""
-    path = folder_catalogue(root)
+    path = folder_catalogue(origin.root)
     if path is None:
         return {}
     table = read_table(path)
-    rows = table.match(names)
+    rows = table.match(origin.names)
     if rows is None:
         return {}
     return {

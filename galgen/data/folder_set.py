@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from galgen.bands import ImageSpec
 from galgen.conditions import Number
 from galgen.data import columns, quality
-from galgen.data.classes import class_numbers, classify, handed, label_of
-from galgen.data.conditioned import condition_set
+from galgen.data.columns import FolderOrigin
+from galgen.data.described import Asked, describe
 from galgen.data.draw import draw
 from galgen.data.facts import Stated, spec_of
 from galgen.data.folder import Entry, classes_note, scan_folder
 from galgen.data.loading import load, majority, probe, sized
 from galgen.data.reader import GalaxyReader
-from galgen.errors import ConfigError, DataError
+from galgen.errors import DataError
 
 _VAGUE_NAMES = frozenset("train valid val test images data fits cutouts".split())
 
@@ -60,6 +60,11 @@ class FolderSet:
             bad=bad,
         )
 
+    @property
+    def files(self) -> list[str]:
+        """What each galaxy is called where something is wrong with it."""
+        return [str(entry.files[0]) for entry in self.entries]
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the galaxies."""
@@ -98,10 +103,6 @@ class FolderSet:
         return out
 
 
-#: What --labels says to leave classes alone, those of the folders too.
-NO_LABELS = "none"
-
-
 def open_folder(
     source: str | Path,
     *,
@@ -119,87 +120,56 @@ def open_folder(
     redshift: str | None = None,
 ) -> FolderSet:
     """Open a folder; see `galgen.data.sets.open_set` for the options."""
-    unlabelled = labels == NO_LABELS
-    labels = None if unlabelled else labels
+    asked = Asked(labels, condition, group, redshift, bad_fraction)
     index = scan_folder(source)
     root, notes, bad = index.root, list(index.notes), list(index.bad)
-    if index.classes and (unlabelled or labels is not None):
+    if index.classes and labels is not None:
         notes.remove(classes_note(index.classes))
     entries = list(index.entries)
+
+    def origin() -> FolderOrigin:
+        return FolderOrigin(root, [entry.name for entry in entries])
+
     if select is not None:
-        entries = columns.selected(root, entries, select, notes)
-    if labels is not None:
-        entries = _labelled(root, entries, labels, bad, notes)
+        entries = [entries[row] for row in columns.selected(origin(), select, notes)]
+    if asked.table_of_labels is not None:
+        without = columns.unlabelled(origin(), asked.table_of_labels, notes)
+        bad += [(str(entries[row].files[0]), f"no label in {labels}") for row in _true(without)]
+        entries = [entries[row] for row in _true(~without)]
     entries = [entries[row] for row in draw(len(entries), count, seed)]
     reader = GalaxyReader(index.kind == "raster", index.bands, bands)
     facts = probe(reader, entries, str(source))
     reader = sized(reader, facts, size, crop, notes)
     loaded = load(reader, entries, majority(facts), bad, bad_fraction, str(source), notes)
-    names = [entry.name for entry in loaded.entries]
-    headers = [cutout.header for cutout in loaded.facts]
-    groups = names
-    if group is not None:
-        values = columns.column_of(group, "data.group", root, names, headers, notes)
-        groups = columns.require(values, names, group)
-    catalogue = columns.catalogue_of(root, names)
-    if redshift is not None:
-        values = columns.column_of(redshift, "data.redshift", root, names, headers, notes)
-        catalogue["redshift"] = columns.floats(values, redshift)
     assert reader.size is not None
+    names = [entry.name for entry in loaded.entries]
     cutouts = FolderSet(
         spec=spec_of(loaded.facts, reader.size, stated or Stated(), str(source), notes),
-        name=_short_name(root),
+        name=short_name(root),
         entries=tuple(loaded.entries),
         reader=reader,
         kept=loaded.kept,
-        groups=groups,
+        groups=names,
         labels=None,
         classes=(),
-        catalogue=catalogue,
+        catalogue={},
         bad=loaded.bad,
         notes=notes,
         max_margin=reader.margin([cutout.native for cutout in loaded.facts]),
     )
-    files = [str(entry.files[0]) for entry in loaded.entries]
-    if labels is not None:
-        values = columns.column_of(labels, "--labels", root, names, headers)
-        known = [label_of(value) for value in values]
-        cutouts = classify(cutouts, known, labels, files, bad_fraction, str(source))
-    elif index.classes and not unlabelled:
-        folders = [str(entry.folder) for entry in loaded.entries]
-        numbers, classes = class_numbers(folders)
-        notes += handed(classes)
-        cutouts = replace(cutouts, labels=numbers, classes=classes)
-    cards = dict(zip(names, headers, strict=True))
-    own = columns.source_of(root, cutouts.names, [cards[name] for name in cutouts.names])
-    files = [str(entry.files[0]) for entry in cutouts.entries]
-    return condition_set(cutouts, condition, own, files, bad_fraction, str(source))
+    found = FolderOrigin(root, names, [cutout.header for cutout in loaded.facts])
+    cutouts = replace(cutouts, catalogue=columns.catalogue_of(found))
+    folders = [entry.folder for entry in loaded.entries] if index.classes else None
+    return describe(cutouts, found, asked, folders, str(source))
 
 
-def _labelled(
-    root: Path,
-    entries: list[Entry],
-    labels: str,
-    bad: list[tuple[str, str]],
-    notes: list[str],
-) -> list[Entry]:
-    if labels.startswith("header:"):
-        return entries
-    names = [entry.name for entry in entries]
-    found = columns.column_of(labels, "--labels", root, names, notes=notes)
-    values = [label_of(value) for value in found]
-    bad += [
-        (str(entry.files[0]), f"no label in {labels}")
-        for entry, value in zip(entries, values, strict=True)
-        if value is None
-    ]
-    kept = [entry for entry, value in zip(entries, values, strict=True) if value is not None]
-    if not kept:
-        raise ConfigError(f"--labels {labels} has a label for none of the images of {root}.")
-    return kept
+def _true(mask: NDArray[np.bool_]) -> list[int]:
+    rows: list[int] = np.flatnonzero(mask).tolist()
+    return rows
 
 
-def _short_name(root: Path) -> str:
+def short_name(root: Path) -> str:
+    """What run folders call a folder of images."""
     full = root.resolve()
     if full.name.lower() in _VAGUE_NAMES and full.parent.name:
         return f"{full.parent.name}-{full.name}"

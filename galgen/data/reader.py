@@ -68,6 +68,14 @@ class GalaxyReader:
             psf_fwhm=tuple(widths) if len(widths) == len(parts) else None,
         )
 
+    def side(self, native: tuple[int, int], margin: int = 0) -> int:
+        """Side in file pixels of the central square that `read` takes of an image (H, W)."""
+        assert self.size is not None
+        out = self.size + 2 * margin
+        if not self.raster:
+            return out
+        return min(native) if self.crop is None else self.crop * out // self.size
+
     def read(self, entry: Entry, margin: int = 0) -> Cutout:
         """Pixels (C, size + 2 margin, size + 2 margin) of a galaxy, with its facts."""
         assert self.size is not None
@@ -75,10 +83,10 @@ class GalaxyReader:
         if not self.raster:
             return self.cutout(entry, out)
         if self.crop is not None:
-            cutout = self.cutout(entry, self.crop * out // self.size)
+            cutout = self.cutout(entry, self.side((0, 0), margin))
             return replace(cutout, pixels=resize(cutout.pixels, out))
         cutout = self.cutout(entry)
-        side = min(cutout.native)
+        side = self.side(cutout.native)
         if side < self.size:
             raise DataError(
                 f"{entry.files[0]} has {cutout.native[1]} x {cutout.native[0]} pixels, fewer than "
