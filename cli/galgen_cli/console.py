@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
+
+from galgen.training.launch import alone, first
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,18 +48,15 @@ class Talk:
     def __init__(self, as_json: bool = False, debug: bool = False) -> None:
         self.as_json, self.debug = as_json, debug
         # Lightning starts the further processes of a run as copies of this command.
-        self.first = os.environ.get("LOCAL_RANK", "0") == "0" and (
-            os.environ.get("NODE_RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
-        )
-
+        self.first = first()
         for logger in map(logging.getLogger, _SLOW if self.first else ()):
             if not logger.handlers:
                 logger.addHandler(_Saying())
                 logger.setLevel(logging.INFO)
 
-    @property
+    @cached_property
     def console(self) -> Console:
-        """Where sentences and progress go."""
+        """Where sentences and progress go, one for all: a sentence is printed above live progress."""
         from rich.console import Console
 
         return Console(stderr=self.as_json, highlight=False, soft_wrap=True)
@@ -139,14 +138,14 @@ class Talk:
         except GalgenError as error:
             if self.debug:
                 raise
-            self._fail(str(error), error.exit_code)
+            self._fail(str(error), error.exit_code, error)
         except KeyboardInterrupt:
             self._fail("interrupted.", INTERRUPTED)
         except OSError as error:
             if self.debug:
                 raise
             name = f"{error.filename}: " if error.filename else ""
-            self._fail(f"{name}{error.strerror or error}.", 2)
+            self._fail(f"{name}{error.strerror or error}.", 2, error)
         except Exception as error:
             if self.debug:
                 raise
@@ -155,11 +154,14 @@ class Talk:
                 f"{type(error).__name__}: {detail} (this is a fault of galgen: "
                 "run it again with --debug and report what it prints).",
                 1,
+                error,
             )
 
-    def _fail(self, sentence: str, code: int) -> NoReturn:
-        if self.first:
-            print(f"galgen: {sentence}", file=sys.stderr)
+    def _fail(self, sentence: str, code: int, error: BaseException | None = None) -> NoReturn:
+        # Of several replicas, those speak that met something on their own.
+        notes = [f"{note}: " for note in getattr(error, "__notes__", ())]
+        if self.first or notes or alone():
+            print(f"galgen: {''.join(notes)}{sentence}", file=sys.stderr)
         raise typer.Exit(code)
 
 

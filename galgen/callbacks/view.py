@@ -160,7 +160,7 @@ class State:
             more.append(("GPU memory", self._gpu()))
         yield more
         if self.chooser in metrics:
-            trend = "" if ascii_only else f" {sparkline(self.trend)}"
+            trend = "" if ascii_only else f"  {sparkline(self.trend)}"
             chosen = [(self.chooser, short(metrics[self.chooser]) + trend)]
             if self.best is not None:
                 chosen.append(("best", self._best().removeprefix("best ")))
@@ -181,7 +181,14 @@ class State:
         bar.add_column(justify="right", no_wrap=True, width=5)
         share = self.images / self.total if self.total else 1.0
         bar.add_row(
-            ProgressBar(total=max(self.total, 1), completed=min(self.images, self.total)),
+            # Colours of the terminal's own theme, be it dark or light.
+            ProgressBar(
+                total=max(self.total, 1),
+                completed=min(self.images, self.total),
+                style="bright_black",
+                complete_style="cyan",
+                finished_style="green",
+            ),
             f"{100 * share:.0f} %",
         )
         body = Table.grid(padding=(0, 1, 0, 0))
@@ -195,6 +202,7 @@ class State:
                 body.add_row(*(Text(cell) for cell in cells))
         whole = Table.grid()
         whole.add_column(width=width)
+        whole.add_row("")
         for part in (head, bar, body):
             whole.add_row(part)
         if self.trouble():
@@ -245,7 +253,7 @@ def sparkline(values: Sequence[float], count: int = TREND) -> str:
     '█▅▁'
     """
     shown = [value for value in values if math.isfinite(value)][-count:]
-    if len(shown) < 2:
+    if len(shown) < 3:
         return ""
     heights = [math.log(value) for value in shown] if min(shown) > 0 else shown
     low, high = min(heights), max(heights)
