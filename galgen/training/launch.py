@@ -21,8 +21,6 @@ from galgen.errors import ConfigError
 
 #: Names of SLURM jobs that are a shell; Lightning too takes what runs in them as started by hand.
 SHELLS = ("bash", "interactive")
-#: What every node has to be told where galgen itself starts the replicas of several.
-BY_HAND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,7 @@ class Launch:
     kind
         ``plain``, ``torchrun`` or ``slurm``.
     rank, local
-        This process among all, and among those of its node. Of a plain start the first node's
-        are the first, whatever the number of devices.
+        This process among all, and among those of its node.
     tasks, nodes
         Processes that were started, over all nodes; 1 where galgen starts the others itself.
     """
@@ -74,12 +71,10 @@ class Launch:
         if self.kind == "plain":
             devices = available if devices == "auto" else int(devices)
             nodes = 1 if nodes == "auto" else int(nodes)
-            missing = [name for name in BY_HAND if name not in os.environ]
-            if nodes > 1 and missing:
+            if nodes > 1:
                 raise ConfigError(
-                    f"--nodes {nodes}: nothing started galgen on {nodes} nodes: start it by srun "
-                    "or torchrun, see examples/slurm.sbatch and examples/torchrun.sh, or set "
-                    f"{', '.join(missing)} on every node."
+                    f"--nodes {nodes}: nothing started galgen on so many: start it by srun or by "
+                    "torchrun, see examples/slurm.sbatch and examples/torchrun.sh."
                 )
             return devices, nodes
         slurm = self.kind == "slurm"
@@ -130,20 +125,30 @@ def find(environ: Mapping[str, str] | None = None) -> Launch:
     tasks = "SLURM_NTASKS" in env or "SLURM_NTASKS_PER_NODE" in env
     if tasks and env.get("SLURM_JOB_NAME") not in SHELLS and (found := _slurm(env)) is not None:
         return found
-    local, node = _number(env, "LOCAL_RANK", 0), _number(env, "NODE_RANK", 0)
-    return Launch("plain", max(local, node), local)
+    # Set by Lightning for the processes that it starts as copies of the first.
+    local = _number(env, "LOCAL_RANK", 0)
+    return Launch("plain", local, local)
 
 
 def first(environ: Mapping[str, str] | None = None) -> bool:
     """True on the one process that writes and talks; asks nothing of how it was started."""
     env = os.environ if environ is None else environ
-    if env.get("SLURM_JOB_NAME") in SHELLS:
-        names: tuple[str, ...] = ("RANK", "LOCAL_RANK", "NODE_RANK")
-    else:
-        names = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-    found = [env[name] for name in names if name in env]
-    # Under torchrun RANK says it all, and LOCAL_RANK is 0 on every node.
-    return (found[0] if "RANK" in env else max(found, default="0")) == "0"
+    if "RANK" in env:
+        return env["RANK"] == "0"
+    shell = env.get("SLURM_JOB_NAME") in SHELLS
+    return env.get("LOCAL_RANK", "0") == "0" and (shell or env.get("SLURM_PROCID", "0") == "0")
+
+
+def alone(environ: Mapping[str, str] | None = None) -> bool:
+    """True where a mistake that shows before the replicas meet is said: once a node.
+
+    A process that galgen itself started meets nothing that the first one has not passed, so what
+    it does meet is news.
+    """
+    env = os.environ if environ is None else environ
+    if "RANK" in env:
+        return env.get("LOCAL_RANK", "0") == "0"
+    return "LOCAL_RANK" in env or env.get("SLURM_LOCALID", "0") == "0"
 
 
 def _slurm(env: Mapping[str, str]) -> Launch | None:
