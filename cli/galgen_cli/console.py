@@ -56,7 +56,7 @@ class Talk:
 
     @cached_property
     def console(self) -> Console:
-        """Where sentences and progress go, one for all, so that sentences stand above a live view."""
+        """Where sentences and progress go; one for all, so that live views know of sentences."""
         from rich.console import Console
 
         return Console(stderr=self.as_json, highlight=False, soft_wrap=True)

@@ -6,8 +6,10 @@ import logging
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
@@ -19,6 +21,10 @@ Batch = dict[str, Any]
 
 #: How often reader processes are started anew before the main process reads by itself.
 RESTARTS = 3
+#: Batches that a replica of several reads ahead where it reads files. Replicas ask each other every
+#: so many steps whether one of them has to stop (`galgen.callbacks.ending.ASK_EVERY`), and until
+#: then the one that can read no further has to go along.
+READ_AHEAD = 10
 #: Seconds before a file that could not be read is tried again: network disks have hiccups.
 RETRIES = (0.5, 3.0)
 
@@ -70,6 +76,8 @@ class SteadyLoader(DataLoader[Any]):
         Draws (position, indices).
     workers
         Reader processes.
+    ahead
+        Batches to read ahead.
 
     Attributes
     ----------
@@ -82,11 +90,13 @@ class SteadyLoader(DataLoader[Any]):
         If the first batch cannot be read.
     """
 
-    def __init__(self, dataset: Dataset[Batch], sampler: CounterSampler, workers: int = 0) -> None:
+    def __init__(
+        self, dataset: Dataset[Batch], sampler: CounterSampler, workers: int = 0, ahead: int = 1
+    ) -> None:
         super().__init__(
             _Patient(dataset), sampler=sampler, batch_size=None, num_workers=workers
         )  # fmt: skip
-        self.order = sampler
+        self.order, self.ahead = sampler, ahead
         self.trouble: DataError | None = None
         self._deaths = 0
         self._position = 0
@@ -94,18 +104,20 @@ class SteadyLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """Batches from the sampler's position to the end of the epoch.
 
-        It reads one batch ahead, so that it knows at the last good one that it is the last.
+        It reads ahead, so that it knows at the last good one, or before, that it is the last.
         """
         self._position = self.order.position
         batches = self._batches()
-        held = next(batches, None)
-        while held is not None:
+        held = deque(islice(batches, 1))
+        while held:
             try:
-                following = next(batches, None)
+                while self.trouble is None and len(held) <= self.ahead:
+                    held.append(next(batches))
+            except StopIteration:
+                pass
             except DataError as error:
-                self.trouble, following = error, None
-            yield held
-            held = following
+                self.trouble = error
+            yield held.popleft()
 
     def _batches(self) -> Iterator[Batch]:
         source = self._start()

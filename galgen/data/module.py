@@ -19,7 +19,7 @@ from galgen.conditions import Conditions, Number
 from galgen.data.augment import Augmentation
 from galgen.data.classes import too_few
 from galgen.data.folder import BUILT_IN
-from galgen.data.loader import SteadyLoader
+from galgen.data.loader import READ_AHEAD, SteadyLoader
 from galgen.data.sampler import CounterSampler
 from galgen.data.sets import CutoutSet, open_set
 from galgen.data.split import split_by_group
@@ -287,7 +287,8 @@ class CutoutDataModule(L.LightningDataModule):
         )
         sampler.position = self.position
         self._sampler = sampler
-        self.loader = SteadyLoader(self.train_set, sampler, self.workers)
+        ahead = READ_AHEAD if world > 1 and self.train_set.kept is None else 1
+        self.loader = SteadyLoader(self.train_set, sampler, self.workers, ahead)
         return self.loader
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

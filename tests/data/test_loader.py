@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from galgen.data import loader as loading
-from galgen.data.loader import RESTARTS, SteadyLoader
+from galgen.data.loader import READ_AHEAD, RESTARTS, SteadyLoader
 from galgen.data.sampler import CounterSampler
 from galgen.errors import DataError
 
@@ -123,3 +123,15 @@ def test_a_disk_that_has_a_hiccup_is_asked_again(
     loader = SteadyLoader(Numbers(bad=8, times=tmp_path / "tries"), order(16))
     assert [batch["position"] for batch in loader] == [0, 4, 8, 12]
     assert loader.trouble is None
+
+
+def test_replicas_hear_of_a_bad_file_before_one_of_them_has_no_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from galgen.callbacks.ending import ASK_EVERY
+
+    monkeypatch.setattr(loading, "RETRIES", ())
+    loader = SteadyLoader(Numbers(bad=80), order(400), ahead=READ_AHEAD)
+    known = [batch["position"] for batch in loader if loader.trouble is not None]
+    assert known == list(range(40, 80, 4))
+    assert len(known) >= ASK_EVERY
