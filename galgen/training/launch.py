@@ -88,7 +88,8 @@ class Launch:
             ("--nodes", nodes, self.nodes, "--nodes" if slurm else "--nnodes"),
         ):
             if asked not in ("auto", have):
-                what = "tasks" if slurm else "processes"
+                what = "task" if slurm else "process"
+                what += ("s" if slurm else "es") if option == "--nodes" or have > 1 else ""
                 started = (
                     f"{have} {what} on each node"
                     if option == "--devices"
