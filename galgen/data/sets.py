@@ -1,4 +1,4 @@
-"""Sets of cutouts behind one face, whether from a folder, memory or the simulator."""
+"""Sets of cutouts behind one face, whether from a folder, a pack, memory or the simulator."""
 
 from __future__ import annotations
 
@@ -163,17 +163,17 @@ def open_set(
     bad_fraction: float = 0.25,
     redshift: str | None = None,
 ) -> CutoutSet:
-    """Open a folder of images or a built-in set.
+    """Open a folder of images, a pack or a built-in set.
 
-    Every file is read once, checked (see `galgen.data.quality`) and kept in memory where the
-    whole set takes less than `galgen.data.loading.KEEP_BYTES`; a larger one is checked on
-    a sample and read from its files.
+    Every file of a folder is read once, checked (see `galgen.data.quality`) and kept in memory
+    where the whole set takes less than `galgen.data.loading.KEEP_BYTES`; a larger one is read
+    from its files again. A pack was checked when it was made and opens without reading a pixel.
 
     Parameters
     ----------
     source
-        Folder (`galgen.data.folder` states its rules), ``hubble`` or ``sersic``. A folder of
-        the name of a built-in set is opened as ``./hubble``.
+        Folder (`galgen.data.folder` states its rules), pack (`galgen.data.pack`), ``hubble`` or
+        ``sersic``. A folder of the name of a built-in set is opened as ``./hubble``.
     size
         Side of the images in pixels. By default that of the crop or of the files, at most 64.
     crop
@@ -256,8 +256,10 @@ def open_set(
         )
         return merged(built_in, merge or {}, str(source))
     from galgen.data.folder_set import open_folder
+    from galgen.data.pack.index import is_pack
+    from galgen.data.pack.reading import open_pack
 
-    folder = open_folder(
+    found = (open_pack if is_pack(source) else open_folder)(
         source,
         size=size,
         crop=crop,
@@ -272,4 +274,4 @@ def open_set(
         bad_fraction=bad_fraction,
         redshift=redshift,
     )
-    return merged(folder, merge or {}, str(source))
+    return merged(found, merge or {}, str(source))

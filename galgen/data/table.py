@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +31,12 @@ class Table:
     """Columns of text, as they stand in the file: identifiers of 17 digits stay exact."""
 
     path: Path
-    columns: dict[str, list[str]]
+    columns: Mapping[str, Sequence[str]]
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
 
-    def column(self, name: str, option: str) -> list[str]:
+    def column(self, name: str, option: str) -> Sequence[str]:
         """One column; `option` is what the error message names.
 
         Raises

@@ -55,20 +55,40 @@ def read_cutout(
     return cutout if bands is None else _rename_or_select(cutout, bands, path)
 
 
+def channels_of(
+    known: tuple[str, ...] | None,
+    count: int,
+    wanted: Sequence[str] | None,
+    picture: bool,
+    path: str | Path,
+) -> tuple[list[int], tuple[str, ...] | None]:
+    """Which of `count` channels to keep, in which order, and what they are called.
+
+    Those of flux are selected by name. R, G, B are only places in a picture, so as many other
+    names may replace them.
+
+    Raises
+    ------
+    ConfigError
+        If a wanted band does not exist, or several planes have no names.
+    """
+    if not picture or wanted is None or known is None:
+        return name_planes(count, known, wanted, path)
+    if all(band in known for band in wanted):
+        return [known.index(band) for band in wanted], tuple(wanted)
+    if len(wanted) == count:
+        return list(range(count)), tuple(wanted)
+    raise ConfigError(
+        f"{path} has the channels {', '.join(known)}: choose some of them or give "
+        f"{count} names of your own with --bands."
+    )
+
+
 def _rename_or_select(cutout: Cutout, bands: Sequence[str], path: Path) -> Cutout:
-    # R, G, B are only places in a picture, so as many other names may replace them.
-    assert cutout.bands is not None
-    if all(band in cutout.bands for band in bands):
-        rows = [cutout.bands.index(band) for band in bands]
-    elif len(bands) == len(cutout.bands):
-        rows = list(range(len(bands)))
-    else:
-        raise ConfigError(
-            f"{path} has the channels {', '.join(cutout.bands)}: choose some of them or give "
-            f"{len(cutout.bands)} names of your own with --bands."
-        )
-    pixels = cutout.pixels if rows == list(range(len(cutout.bands))) else cutout.pixels[rows]
-    return replace(cutout, pixels=pixels, bands=tuple(bands))
+    count = len(cutout.pixels)
+    rows, names = channels_of(cutout.bands, count, bands, cutout.display, path)
+    pixels = cutout.pixels if rows == list(range(count)) else cutout.pixels[rows]
+    return replace(cutout, pixels=pixels, bands=names)
 
 
 def _read_npy(path: Path, bands: Sequence[str] | None, crop: int | None) -> Cutout:

@@ -154,14 +154,21 @@ class Columns(Mapping[str, Sequence[str]]):
         if name in self.shared:
             return [self.shared[name]] * self._rows
         if name not in self._done:
-            if self._table is None:
-                raise KeyError(name)
-            try:
-                column = self._table[name]
-            except ValueError:
-                raise KeyError(name) from None
-            self._done[name] = _texts(column)
+            self._done[name] = _texts(self._column(name))
         return self._done[name]
+
+    def numbers(self, name: str) -> NDArray[Any] | None:
+        """A column that is kept as numbers, with NaN for an empty text; None for any other."""
+        if name in self.shared or self._column(name).dtype.kind == "S":
+            return None
+        column = self._column(name)
+        return column.astype(column.dtype.newbyteorder("="))
+
+    def _column(self, name: str) -> NDArray[Any]:
+        if self._table is None or name not in (self._table.dtype.names or ()):
+            raise KeyError(name)
+        column: NDArray[Any] = self._table[name]
+        return column
 
 
 def _bytes(texts: Sequence[str]) -> NDArray[np.bytes_]:
