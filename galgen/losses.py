@@ -1,7 +1,8 @@
 """Adversarial losses and penalties, the paper's equation beside each.
 
 Scores are the critic's raw outputs, shape (N,) or (N, 1): D(x) for real images x, D(y) for
-generated images y = G(z). Every function returns a scalar, the mean over the batch.
+generated images y = G(z). Every function returns a scalar, the mean over the batch, unless it says
+another shape.
 """
 
 from __future__ import annotations
@@ -128,13 +129,18 @@ def make_loss(name: str, label_noise: float = 0.0) -> AdversarialLoss:
     raise ConfigError(f"recipe.loss {name!r} is not known: choose one of {', '.join(LOSSES)}.")
 
 
-def squared_gradient(critic: Critic, images: Tensor) -> Tensor:
-    r"""R1 on real images, R2 on generated ones: :math:`\frac12 E \|\nabla_x D(x)\|^2`
+def squared_gradients(critic: Critic, images: Tensor) -> Tensor:
+    r"""R1 on real images, R2 on generated ones: :math:`\frac12 \|\nabla_x D(x)\|^2` of each, (N,)
     (Mescheder et al. 2018, arXiv:1801.04406, equation 9), without its weight gamma.
     """
     images = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-    return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
+    return 0.5 * gradient.square().sum(dim=(1, 2, 3))
+
+
+def squared_gradient(critic: Critic, images: Tensor) -> Tensor:
+    """Mean of `squared_gradients`."""
+    return squared_gradients(critic, images).mean()
 
 
 def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:

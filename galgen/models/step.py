@@ -76,8 +76,11 @@ class Part:
         return Reading(guess, self.condition, self.z, recipe)
 
     def judge(self, images: Tensor) -> Judgement:
-        """What the critic makes of images of this part."""
-        return cast(Judgement, self.module.critic.judge(images, self.condition))  # type: ignore[operator]
+        """What the critic makes of images of this part, once or several times over."""
+        rows = self.condition
+        if rows is not None and len(images) > len(rows):
+            rows = rows.repeat(len(images) // len(rows), 1)
+        return cast(Judgement, self.module.critic.judge(images, rows))  # type: ignore[operator]
 
     def _imagined(self) -> Tensor:
         generator, mixing = self.module.generator, self.module.recipe.mixing
@@ -155,7 +158,13 @@ class Step:
         module = self.module
         mix = part.streams.uniform("mix", 1, 1, 1) if self.penalty_due else None
         loss, signs = module.objective.critic(
-            part.judge, part.real, part.fake.detach(), mix, module.means.note, part.reading
+            part.judge,
+            part.real,
+            part.fake.detach(),
+            mix,
+            module.means.note,
+            part.reading,
+            together=self._together(len(part.real)),
         )
         return loss, torch.stack([signs.float().sum(), loss.new_tensor(float(len(signs)))])
 
@@ -248,6 +257,11 @@ class Step:
     def _coupled(self) -> bool:
         """Whether batch norm couples all images of the batch."""
         return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.module.modules())
+
+    def _together(self, count: int) -> bool:
+        """Whether images are judged alike among others: no batch norm, the same groups."""
+        groups = [m for m in self.module.critic.modules() if isinstance(m, MinibatchStd)]
+        return not self._coupled and all(m.group_of(count) == m.group_of(2 * count) for m in groups)
 
     @property
     def _group(self) -> int:

@@ -96,7 +96,7 @@ def test_out_of_memory_halves_the_parts_and_the_batch_stays(
 ) -> None:
     said: list[str] = []
     whole = trained(monkeypatch)
-    tight = trained(monkeypatch, watch=short_of_memory(10, error, said))
+    tight = trained(monkeypatch, watch=short_of_memory(20, error, said))
     assert tight.micro == 8
     assert len(said) == 1
     assert "16 images at a time: 8 from here on" in said[0]
@@ -106,7 +106,7 @@ def test_out_of_memory_halves_the_parts_and_the_batch_stays(
 
 def test_parts_keep_the_groups_that_the_critic_compares(monkeypatch: pytest.MonkeyPatch) -> None:
     error = torch.OutOfMemoryError("CUDA out of memory")
-    assert trained(monkeypatch, watch=short_of_memory(6, error, [])).micro == 4
+    assert trained(monkeypatch, watch=short_of_memory(12, error, [])).micro == 4
     with pytest.raises(ConfigError, match="4 images at a time, which cannot be fewer"):
         trained(monkeypatch, watch=short_of_memory(3, error, []))
 
