@@ -1,0 +1,203 @@
+"""Put a pack together from the shards that several jobs wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from galgen.data.facts import UNKNOWN_UNIT, spec_of
+from galgen.data.loading import stop_if_bad
+from galgen.data.pack import catalogue as catalogues
+from galgen.data.pack import index as indices
+from galgen.data.pack.index import PackIndex, Shard
+from galgen.data.pack.planning import Plan, stated
+from galgen.data.pack.shards import (
+    PLAN,
+    UNFINISHED,
+    Written,
+    placed,
+    read_written,
+    sidecar,
+)
+from galgen.errors import DataError, OutputError
+
+_BLOCK = 16 * 1024**2
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a pack that is being written.
+
+    Raises
+    ------
+    DataError
+        If there is none, or it is damaged.
+    """
+    path = folder / UNFINISHED / PLAN
+    try:
+        return Plan.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder} holds no part of a pack: give the OUT of galgen data pack --shard."
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} cannot be read ({error}): pack the set again.") from None
+
+
+def is_part(folder: Path) -> bool:
+    """True for a pack that is being written, or a part of one."""
+    return (folder / UNFINISHED / PLAN).is_file()
+
+
+def finish(folder: str | Path, bad_fraction: float | None = None) -> PackIndex:
+    """Write catalogue and index of a pack whose shards are all there.
+
+    Parameters
+    ----------
+    folder
+        The pack.
+    bad_fraction
+        Stop if a larger fraction of the galaxies is bad; None for what `pack` was told.
+
+    Raises
+    ------
+    DataError
+        If shards are missing, too many galaxies are bad, or facts differ between files.
+    OutputError
+        If it cannot be written.
+    """
+    folder = Path(folder)
+    plan = read_plan(folder)
+    shards = _all_shards(folder, plan)
+    bad = sorted([*plan.bad, *(each for shard in shards for each in shard.bad)])
+    count = sum(shard.count for shard in shards)
+    fraction = plan.bad_fraction if bad_fraction is None else bad_fraction
+    stop_if_bad(plan.full(bad), count, fraction, plan.source)
+    facts = [shard.facts[k] for shard in shards for k in shard.facts_of]
+    about: list[str] = []
+    spec = spec_of(facts, plan.shape[-1], stated(plan.options), plan.source, about)
+    path = folder / indices.CATALOGUE
+    catalogues.write(path, catalogues.joined([shard.about for shard in shards]))
+    content = path.read_bytes()
+    index = PackIndex(
+        kind=plan.kind,
+        shape=plan.shape,
+        dtype=plan.dtype,
+        count=count,
+        checked=min(plan.shape[1:]),
+        bands=facts[0].bands,
+        unit=None if spec.unit == UNKNOWN_UNIT else spec.unit,
+        zero_points=spec.zero_points,
+        pixel_scale=spec.pixel_scale,
+        psf_fwhm=spec.psf_fwhm,
+        classes=plan.classes,
+        shards=tuple(
+            Shard(shard.file, shard.count, shard.bytes, shard.sha256)
+            for shard in shards
+            if shard.count
+        ),
+        catalogue={
+            "file": indices.CATALOGUE,
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "own": plan.own,
+        },
+        galgen=plan.galgen,
+        source=plan.source,
+        options={**plan.options, "plan": plan.digest()},
+        bad=tuple(bad),
+        # Whoever opens the pack hears the others anew.
+        notes=(*plan.notes, *(note for note in about if note.startswith("pixel scales"))),
+    )
+    index.write(folder)
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    return index
+
+
+def _all_shards(folder: Path, plan: Plan) -> list[Written]:
+    found = [read_written(folder, number) for number in range(plan.shards)]
+    missing = [number for number, shard in enumerate(found) if shard is None]
+    if missing:
+        numbers = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
+        raise DataError(
+            f"{folder} lacks {len(missing)} of {plan.shards} shards (number {numbers}): let the "
+            "jobs that write them end, or run them again, and then merge."
+        )
+    return [shard for shard in found if shard is not None]
+
+
+def gather(out: str | Path, parts: Sequence[str | Path]) -> None:
+    """Copy the shards of parts that were written to folders of their own into one.
+
+    Parameters
+    ----------
+    out
+        Folder of the pack, new or itself a part.
+    parts
+        The OUT of each job; they stay as they are.
+
+    Raises
+    ------
+    DataError
+        If they are not parts of one pack, or one of them is damaged.
+    OutputError
+        If a shard cannot be written.
+    """
+    out = Path(out)
+    folders = [Path(part) for part in parts]
+    plans = {folder: read_plan(folder) for folder in ([out] if is_part(out) else []) + folders}
+    first, *_ = plans.items()
+    for folder, plan in plans.items():
+        if plan.identity() != first[1].identity():
+            raise DataError(
+                f"{folder} and {first[0]} are no parts of one pack: they were begun with other "
+                "galaxies or options."
+            )
+    if not is_part(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise OutputError(f"{out} is not empty and no part of that pack: choose another OUT.")
+        try:
+            (out / UNFINISHED).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{out} cannot be made ({error.strerror or error}): choose another OUT."
+            ) from error
+        _copy(folders[0] / UNFINISHED / PLAN, out / UNFINISHED / PLAN)
+    for folder in folders:
+        if folder.resolve() != out.resolve():
+            _gather(out, folder, plans[folder])
+
+
+def _gather(out: Path, folder: Path, plan: Plan) -> None:
+    for name in plan.copied:
+        if not (out / name).is_file():
+            _copy(folder / name, out / name)
+    for number in range(plan.shards):
+        shard, have = read_written(folder, number), read_written(out, number)
+        if shard is None:
+            continue
+        if have is not None:
+            if replace(have, stamp="") != replace(shard, stamp=""):
+                raise DataError(
+                    f"{folder / shard.file} and {out / have.file} differ: pack that part again."
+                )
+            continue
+        if shard.count and _copy(folder / shard.file, out / shard.file) != shard.sha256:
+            raise DataError(
+                f"{folder / shard.file} is damaged: it has not the sha256 with which it was "
+                "written; pack that part again."
+            )
+        _copy(sidecar(folder, number), sidecar(out, number))
+
+
+def _copy(file: Path, to: Path) -> str:
+    """Copy a file, whole or not at all; its hash."""
+    digest = hashlib.sha256()
+    with placed(to) as temporary, open(file, "rb") as content, open(temporary, "wb") as copy:
+        while block := content.read(_BLOCK):
+            digest.update(block)
+            copy.write(block)
+    return digest.hexdigest()

@@ -1,0 +1,290 @@
+"""Write a pack: in one go, in the jobs of an array, and on from where it was interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from galgen.data.folder import BUILT_IN
+from galgen.data.loading import stop_if_bad
+from galgen.data.pack import index as indices
+from galgen.data.pack.index import PackIndex
+from galgen.data.pack.merging import finish, read_plan
+from galgen.data.pack.planning import Plan, make_plan, of_sets
+from galgen.data.pack.shards import (
+    PLAN,
+    UNFINISHED,
+    Written,
+    placed,
+    read_written,
+)
+from galgen.data.pack.sources import Source
+from galgen.data.pack.workers import Task, cores, write_all
+from galgen.data.source import canonical
+from galgen.errors import ConfigError, DataError, OutputError
+
+_AGAIN = "choose another OUT, or remove it to begin again"
+
+
+@dataclass(frozen=True)
+class Job:
+    """The shards that one command writes.
+
+    Attributes
+    ----------
+    folder, plan, source
+        The pack, what it will be, and what it is written from.
+    mine
+        Numbers of this command's shards, and `todo` those of them that are not complete.
+    whole
+        True where it writes all shards and then the index.
+    index
+        That of a pack which is finished already, else None.
+    """
+
+    folder: Path
+    plan: Plan
+    source: Source
+    mine: tuple[int, ...]
+    todo: tuple[int, ...]
+    whole: bool
+    index: PackIndex | None = None
+
+    @property
+    def galaxies(self) -> int:
+        """Galaxies of this command's shards."""
+        return sum(self.size(number) for number in self.mine)
+
+    @property
+    def left(self) -> int:
+        """Galaxies that it has still to read."""
+        return sum(self.size(number) for number in self.todo)
+
+    def size(self, number: int) -> int:
+        """Galaxies that are read for a shard."""
+        rows = self.plan.rows(number)
+        return int(rows.stop - rows.start)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of pixels that it has still to write, if every galaxy is good."""
+        channels, height, width = self.plan.shape
+        return self.left * channels * height * width * int(self.plan.dtype[-1])
+
+
+def prepare(
+    source: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    shard: tuple[int, int] | None = None,
+    shard_bytes: int = indices.SHARD_BYTES,
+    bad_fraction: float = 0.25,
+    **options: Any,
+) -> Job:
+    """What there is to do for a pack; writes nothing.
+
+    Parameters
+    ----------
+    source
+        Folder, pack or built-in set; or several packs that become one.
+    out
+        Folder of the pack: new, empty, or one in which the same command was interrupted.
+    shard
+        (i, n): the i-th of n jobs, counted from 1. Such a job leaves the index to
+        `galgen.data.pack.merging.merge`.
+    shard_bytes
+        Bytes of pixels in a shard.
+    bad_fraction
+        Stop if a larger fraction of the galaxies is bad.
+    options
+        size, crop, bands, select, count, seed, unit, magzero, pixscale and psf_fwhm as
+        `galgen.data.sets.open_set` has them, but that by default the whole frames are kept.
+
+    Raises
+    ------
+    DataError, ConfigError
+        As `open_set`; DataError also where the source changed since the pack was begun.
+    OutputError
+        If `out` holds something else.
+    """
+    folder = Path(out)
+    if shard is not None and not 1 <= shard[0] <= shard[1]:
+        raise ConfigError(f"--shard {shard[0]}/{shard[1]}: give i/n with i from 1 to n.")
+    several = [str(each) for each in source] if isinstance(source, list | tuple) else []
+    for each in several or [str(source)]:
+        _refuse_inside(each, folder)
+    _refuse_other(folder)
+    if several:
+        given = {name: value for name, value in options.items() if value is not None}
+        plan, rows = of_sets(several, given, shard_bytes, bad_fraction)
+    else:
+        assert isinstance(source, str | Path)
+        plan, rows = make_plan(source, options, shard_bytes, bad_fraction)
+    i, n = shard or (1, 1)
+    mine = tuple(range(plan.shards * (i - 1) // n, plan.shards * i // n))
+    if indices.is_pack(folder):
+        index = indices.read(folder)
+        if index.options.get("plan") != plan.digest():
+            raise OutputError(
+                f"{folder} is a finished pack of {index.source}, with other galaxies or options: "
+                f"{_AGAIN}."
+            )
+        return Job(folder, plan, rows, mine, (), shard is None, index)
+    if (folder / UNFINISHED / PLAN).is_file():
+        refuse_changes(folder, read_plan(folder), plan)
+    todo = []
+    for number in mine:
+        written = read_written(folder, number)
+        if written is None:
+            todo.append(number)
+        elif written.stamp != rows.part(plan.rows(number)).stamp():
+            raise DataError(
+                f"{plan.source} has changed since {written.file} of {folder} was written from it: "
+                f"{_AGAIN}."
+            )
+    return Job(folder, plan, rows, mine, tuple(todo), shard is None)
+
+
+def run(
+    job: Job, workers: int | None = None, progress: Callable[[int], None] = lambda count: None
+) -> PackIndex | None:
+    """Write the shards that are missing, and for a whole pack its index.
+
+    Parameters
+    ----------
+    job
+        From `prepare`.
+    workers
+        Processes that read and write; None for one a core.
+    progress
+        Called with the number of galaxies that were read since the last call.
+
+    Returns
+    -------
+    PackIndex or None
+        None for the job of an array.
+
+    Raises
+    ------
+    DataError
+        If too many galaxies are bad.
+    OutputError
+        If the pack cannot be written.
+    """
+    if job.index is not None:
+        # It may have been stopped between the last two steps.
+        shutil.rmtree(job.folder / UNFINISHED, ignore_errors=True)
+        return job.index
+    _begin(job)
+    plan = job.plan
+    bad = list(plan.bad)
+
+    def finished(written: Written) -> None:
+        bad.extend(written.bad)
+        total = plan.entries + len(plan.bad)
+        if len(bad) > plan.bad_fraction * total:
+            # Those that were not read yet may all be good, and it would still be too many.
+            stop_if_bad(plan.full(bad), total - len(bad), plan.bad_fraction, plan.source)
+
+    for number in sorted(set(job.mine) - set(job.todo)):
+        done = read_written(job.folder, number)
+        if done is not None:
+            finished(done)
+    tasks = [
+        Task(job.folder, number, job.source.part(plan.rows(number)), plan.shape, plan.dtype)
+        for number in job.todo
+    ]
+    write_all(tasks, workers or cores(), progress, finished)
+    return finish(job.folder) if job.whole else None
+
+
+def refuse_changes(folder: Path, old: Plan, new: Plan) -> None:
+    """Refuse to go on with a pack that was begun otherwise.
+
+    Raises
+    ------
+    DataError
+        If it was; it says what differs.
+    """
+    was, now = old.identity(), new.identity()
+    if was == now:
+        return
+    options = {**now.pop("options"), "shard-size": now["per_shard"]}
+    before = {**was.pop("options"), "shard-size": was["per_shard"]}
+    for name in sorted({*options, *before}):
+        if options.get(name) != before.get(name):
+            raise DataError(
+                f"{folder} was begun with {_said(name, before)} and now is asked for "
+                f"{_said(name, options)}: give the same options, or {_AGAIN}."
+            )
+    if was["galgen"] != now["galgen"]:
+        raise DataError(
+            f"{folder} was begun by galgen {was['galgen']} and this is {now['galgen']}: {_AGAIN}."
+        )
+    what = f"{was['entries']:,} galaxies then, {now['entries']:,} now"
+    if was["entries"] == now["entries"]:
+        what = next(key for key in now if was.get(key) != now[key])
+        what = "other tables" if what == "tables" else "other files"
+    raise DataError(f"{new.source} has changed since {folder} was begun ({what}): {_AGAIN}.")
+
+
+def _said(name: str, options: Mapping[str, Any]) -> str:
+    return f"{name} {options[name]}" if options.get(name) is not None else f"no {name}"
+
+
+def _refuse_inside(source: str, folder: Path) -> None:
+    if source in BUILT_IN:
+        return
+    images, out = Path(canonical(source)), folder.resolve()
+    if images == out:
+        raise OutputError(f"{folder} is the folder to be packed: choose another OUT.")
+    for inner, outer, what in ((out, images, "OUT"), (images, out, "FOLDER")):
+        if outer in inner.parents:
+            raise OutputError(
+                f"{what} {inner} lies inside {outer}: choose an OUT beside {source}, since what "
+                "lies in a folder of images counts as its classes or bands."
+            )
+
+
+def _refuse_other(folder: Path) -> None:
+    """Refuse a folder that holds anything but a pack, finished or not."""
+    if not folder.exists() or indices.is_pack(folder):
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file: choose another OUT.")
+    other = [item.name for item in folder.iterdir() if not item.name.startswith(".")]
+    if other and not (folder / UNFINISHED).is_dir():
+        raise OutputError(
+            f"{folder} is not empty ({other[0]}) and no pack: choose a new folder for OUT."
+        )
+
+
+def _begin(job: Job) -> None:
+    """Make the folder with the tables and the plan, or find that another job did."""
+    folder, plan = job.folder, job.plan
+    try:
+        (folder / UNFINISHED).mkdir(parents=True, exist_ok=True)
+        room = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be made ({error.strerror or error}): choose another OUT."
+        ) from error
+    if job.bytes > room:
+        raise OutputError(
+            f"{folder}: {job.bytes / 1e9:,.1f} GB are to be written and {room / 1e9:,.1f} GB are "
+            "free: make room or choose another OUT."
+        )
+    if os.path.isdir(plan.source):
+        for name in plan.copied:
+            with placed(folder / name) as temporary:
+                shutil.copyfile(Path(plan.source) / name, temporary)
+    path = folder / UNFINISHED / PLAN
+    if not path.is_file() or read_plan(folder).bad_fraction != plan.bad_fraction:
+        with placed(path) as temporary:
+            temporary.write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
+    refuse_changes(folder, read_plan(folder), plan)
