@@ -109,5 +109,5 @@ def report(talk: Talk, outcome: ChainOutcome) -> None:
             "stages": [vars(stage) for stage in outcome.stages],
         }
     )
-    if outcome.reason == "interrupted":
+    if outcome.reason == "interrupted" and talk.first:
         raise typer.Exit(INTERRUPTED)

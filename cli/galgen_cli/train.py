@@ -138,5 +138,6 @@ def report(talk: Talk, outcome: Outcome) -> None:
             "picture": outcome.picture,
         }
     )
-    if outcome.reason == "interrupted":
+    if outcome.reason == "interrupted" and talk.first:
+        # From the first process alone: for torchrun and srun it is a failure, which ends the others.
         raise typer.Exit(INTERRUPTED)

@@ -40,6 +40,8 @@ GRACE = 15.0
 #: Set by the first process for those that it starts: the folder that it works in.
 FOLDER = "GALGEN_RUN"
 _IMPORTED = time.monotonic()
+#: Processes that this one started; they stay for all fits of a command.
+_started: list[Popen[bytes]] = []
 
 
 class _Slurm(SLURMEnvironment):
@@ -81,6 +83,7 @@ class _Launcher(_SubprocessScriptLauncher):
     ) -> Any:
         if not self.cluster_environment.creates_processes_externally:
             self._call_children_scripts()
+            _started.extend(self.procs)
             threading.Thread(target=_watch, args=(self.procs,), daemon=True).start()
         return function(*args, **kwargs)
 
@@ -232,14 +235,12 @@ def together(trainer: L.Trainer) -> Iterator[None]:
     if trainer.world_size == 1:
         yield
         return
-    launcher = trainer.strategy.launcher
-    started = launcher.procs if isinstance(launcher, _Launcher) else []
     try:
         with translated():
             yield
     except BaseException as error:
-        failed = _failed(started) if isinstance(error, ReplicaError) else None
-        for process in started:
+        failed = _failed(_started) if isinstance(error, ReplicaError) else None
+        for process in _started:
             process.kill()
         if failed is not None:
             raise failed from error

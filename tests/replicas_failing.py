@@ -1,0 +1,45 @@
+"""``galgen`` with an accident on one replica after 32 images.
+
+Run as ``python replicas_failing.py ACCIDENT RANK train ...``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from galgen.callbacks.log import LogMeans
+from galgen.errors import DataError
+from galgen.training.replicas import world
+from galgen_cli.main import app
+
+watch = LogMeans.on_train_batch_end
+
+
+def accident(self: LogMeans, trainer: Any, module: Any, *rest: Any) -> None:
+    """What the first argument says, on the replica that the second says."""
+    if world()[0] == int(sys.argv[2]) and module.clock.images == 32:
+        if sys.argv[1] == "mistake":
+            raise DataError("this image cannot be read.")
+        if sys.argv[1] == "fault":
+            raise RuntimeError("something broke\nin several lines")
+        if sys.argv[1] == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if sys.argv[1] == "hangs":
+            time.sleep(600)
+    watch(self, trainer, module, *rest)
+
+
+if __name__ == "__main__":
+    LogMeans.on_train_batch_end = accident
+    if sys.argv[1] == "hangs":
+        from datetime import timedelta
+
+        from galgen.training import group
+
+        group.TIMEOUT = timedelta(seconds=5)
+        group._IMPORTED = time.monotonic()
+    app(sys.argv[3:])
