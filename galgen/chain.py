@@ -19,7 +19,7 @@ from galgen.errors import CheckpointError, ConfigError
 from galgen.finetune import begin
 from galgen.finetune import prepare as prepare_tuning
 from galgen.io.atomic import replacing
-from galgen.runs import RUNS, checkpoint_in, make_folder, new_folder
+from galgen.runs import RUNS, can_go_on, checkpoint_in, make_folder, new_folder
 from galgen.stages import Stage, named, plan
 from galgen.train import Outcome, Say, make_data, make_model, prepare, resume, start
 from galgen.training.replicas import is_first, world
@@ -96,7 +96,7 @@ class _Record:
                     "folder back, or begin another chain."
                 )
             return run, entry
-        return (run, entry) if (run / "checkpoints" / "last.ckpt").is_file() else None
+        return (run, entry) if can_go_on(run) else None
 
     def note(self, name: str, run: Path, **more: Any) -> None:
         """Keep a stage's run folder and how it ended."""

@@ -14,10 +14,9 @@ from galgen.io.atomic import replacing
 from galgen.models.objective import Objective
 from galgen.models.registry import find
 from galgen.models.rules import sort_options
+from galgen.runs import CONFIG
 from galgen.sections import Recipe
 from galgen.training.machine import Machine
-
-CONFIG = "config.yaml"
 
 
 def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> list[str]:
@@ -116,7 +115,7 @@ def write_config(run: Path, config: RunConfig, data: CutoutDataModule) -> None:
     own; what they are for these images stands on top.
     """
     notes = "".join(f"# {line}\n" for line in penalties(config, data))
-    with replacing(run / CONFIG) as path:
+    with replacing(run / CONFIG, durable=True) as path:
         path.write_text(notes + config.to_yaml(), encoding="utf-8")
 
 
@@ -137,6 +136,7 @@ def resolve(config: RunConfig, data: CutoutDataModule, machine: Machine) -> RunC
         "data.source": canonical(config.data.source),
         "train.precision": machine.precision,
         "train.devices": machine.devices,
+        "train.nodes": machine.nodes,
         "train.accelerator": machine.accelerator,
     }
     return config.replace(changes)

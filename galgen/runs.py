@@ -10,6 +10,9 @@ from pathlib import Path
 from galgen.errors import OutputError
 
 RUNS = Path("runs")
+#: Checkpoint that a run goes on from, and the one before it, or of its beginning.
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+CONFIG = "config.yaml"
 #: Entry of a checkpoint's card that names the class whose best snapshot it is.
 BEST_OF = "best_of"
 #: Entry beside it that names the metric.
@@ -62,8 +65,11 @@ def run_label(model: str, data: str, size: int) -> str:
 
 
 def checkpoint_in(run: Path) -> Path | None:
-    """best.ckpt of a run, else last.ckpt, else None."""
-    for name in ("best.ckpt", "last.ckpt"):
+    """best.ckpt of a run, else last.ckpt, else None.
+
+    Not previous.ckpt, which may hold networks that have learnt nothing yet.
+    """
+    for name in ("best.ckpt", LAST):
         path = run / "checkpoints" / name
         if path.is_file():
             return path
@@ -84,11 +90,22 @@ def snapshot_names(classes: Sequence[str]) -> dict[str, str]:
 
 
 def newest_run(parent: Path = RUNS) -> Path | None:
-    """The run with the highest number that has a checkpoint."""
+    """The run with the highest number that has a checkpoint to draw from."""
+    return next((run for run in _newest_first(parent) if checkpoint_in(run) is not None), None)
+
+
+def newest_begun(parent: Path = RUNS) -> Path | None:
+    """The run with the highest number that can be gone on with, maybe from its beginning."""
+    return next((run for run in _newest_first(parent) if (run / CONFIG).is_file()), None)
+
+
+def can_go_on(run: Path) -> bool:
+    """Whether a run has a checkpoint to go on from."""
+    return any((run / "checkpoints" / name).is_file() for name in (LAST, PREVIOUS))
+
+
+def _newest_first(parent: Path) -> list[Path]:
     if not parent.is_dir():
-        return None
+        return []
     numbered = [(int(m[1]), p) for p in parent.iterdir() if (m := _NUMBER.match(p.name))]
-    for _, run in sorted(numbered, reverse=True):
-        if checkpoint_in(run) is not None:
-            return run
-    return None
+    return [run for _, run in sorted(numbered, reverse=True)]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,61 +11,42 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from galgen import checkpoint
-from galgen.callbacks.collapse import CollapseAlarm
-from galgen.callbacks.ending import Ending
-from galgen.callbacks.log import LogMeans
-from galgen.callbacks.metrics import ColourMagnitudeCallback, FrechetCallback, RadioCallback
-from galgen.callbacks.pictures import SampleGrid, write_grid
-from galgen.callbacks.progress import TrainingProgress
-from galgen.callbacks.snapshots import Snapshots, check_choice, chosen_alone
+from galgen.callbacks.snapshots import check_choice
 from galgen.conditions import Conditions
 from galgen.config import RunConfig, load_yaml
 from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
+from galgen.fitting import Outcome, Say, fit, outcome_of, quiet_lightning
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import find
 from galgen.models.rules import check_data, check_growth, check_options, check_recipe
 from galgen.models.sampling import KERNELS
-from galgen.plan import CONFIG, describe, resolve, write_config
+from galgen.plan import describe, resolve, write_config
 from galgen.randomness import key
-from galgen.runs import RUNS, make_folder, new_folder, newest_run, run_label
+from galgen.recovery import Found, latest, put_aside
+from galgen.runs import CONFIG, RUNS, new_folder, newest_begun, run_label
 from galgen.stretch import Stretch
-from galgen.training.csvlog import CsvLog
-from galgen.training.loggers import extra_loggers
-from galgen.training.machine import IMAGES, Machine, choose, find_accelerator
-from galgen.training.replicas import ReplicaStrategy, is_first
+from galgen.training.group import meet, of_first, told
+from galgen.training.machine import IMAGES, choose, count_replicas, find_accelerator
+from galgen.training.replicas import is_first
 from galgen.transfer import settle
 
 #: Batches of what Lightning calls an epoch; it means nothing here, so it is long.
 EPOCH_BATCHES = 1000
 
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run left behind.
-
-    Attributes
-    ----------
-    run
-        The run folder.
-    checkpoint
-        best.ckpt, or last.ckpt where no metric was taken.
-    images
-        Images that the critic has seen.
-    reason
-        ``finished``, ``minutes`` or ``interrupted``.
-    picture
-        The last grid of samples.
-    """
-
-    run: Path
-    checkpoint: Path
-    images: int
-    reason: str
-    picture: Path | None
+__all__ = [
+    "Outcome",
+    "Say",
+    "fit",
+    "make_data",
+    "make_model",
+    "plan_resume",
+    "prepare",
+    "quiet_lightning",
+    "resume",
+    "start",
+    "train",
+]
 
 
 def prepare(config: Mapping[str, Any] | None = None, *layers: Mapping[str, Any]) -> RunConfig:
@@ -99,7 +77,8 @@ def prepare(config: Mapping[str, Any] | None = None, *layers: Mapping[str, Any])
 
 
 def make_data(config: RunConfig, **changes: Any) -> CutoutDataModule:
-    """The data module of a configuration."""
+    """The data module of a configuration, and no other where it cannot be trained on."""
+    count_replicas(config)
     settings = config.data.model_dump() | changes
     return CutoutDataModule(
         **settings,
@@ -129,7 +108,8 @@ def make_model(
     )
     model.conditions = conditions
     # Here and not only when Lightning sets it up, where the run's folder is there already.
-    check_data(model, data, 1, named_bands=True)
+    devices, nodes = count_replicas(config)
+    check_data(model, data, devices * nodes, named_bands=True)
     if kernels is None:
         model.make_psf(data.spec)
     else:
@@ -186,16 +166,19 @@ def start(
     machine = choose(config)
     config = resolve(config, data, machine)
     say = say or (lambda line: None)
-    for line in describe(config, data, machine):
+    for line in [*describe(config, data, machine), *meet(machine)]:
         say(line)
-    run = Path(out)
-    if is_first():
-        run = new_folder(run, run_label(config.model.name, data.cutouts.name, data.spec.size))
+
+    def begin() -> Path:
+        run = new_folder(Path(out), run_label(config.model.name, data.cutouts.name, data.spec.size))
         write_config(run, config, data)
         say(f"run folder: {run}")
         if opened is not None:
             opened(run)
-    return fit(config, data, model, machine, run, console=console, more=callbacks)
+        return run
+
+    run = of_first(begin)
+    return fit(config, data, model, machine, run, say=say, console=console, more=callbacks)
 
 
 def resume(
@@ -205,7 +188,9 @@ def resume(
     say: Say | None = None,
     console: Console | None = None,
 ) -> Outcome:
-    """Go on with a run from its last.ckpt; one that is finished returns at once.
+    """Go on with a run from its last checkpoint; one that is finished returns at once.
+
+    A run that was stopped before it could save its beginning starts from there.
 
     Parameters
     ----------
@@ -218,56 +203,92 @@ def resume(
     Raises
     ------
     CheckpointError
-        If there is no run, or it has no last.ckpt.
+        If there is no run, or none of its checkpoints is whole.
     ConfigError
         If a change would make it another run.
     """
-    folder, config, card = plan_resume(run, changes)
-    last = folder / "checkpoints" / "last.ckpt"
+    # The newest run may be another one by the time that further processes look for it.
+    folder, config, found = _plan(told() or run, changes)
     say = say or (lambda line: None)
-    done = int(card["clock"]["images"])
+    done = 0 if found is None else found.images
     if done >= config.train.images:
         say(
             f"{folder} is finished: {done:,} of {config.train.images:,} images. "
             "Give a larger --images to go further."
         )
-        return _outcome(folder, done, "finished")
+        return outcome_of(folder, done, "finished")
+    if found is not None and found.damaged:
+        say(f"{found.damaged} Going back to {found.path}.")
     say(f"going on with {folder} at {done:,} of {config.train.images:,} images")
     machine = choose(config)
-    # What the run began with, even if files have come or gone since.
+    for line in meet(machine):
+        say(line)
+    of_first(lambda: folder)
+    if found is None:
+        data = make_data(config)
+        model = make_model(config, data)
+    else:
+        data, model = _as_it_was(folder, config, found)
+    if is_first():
+        write_config(folder, config, data)
+        if found is not None:
+            put_aside(found)
+    path = None if found is None else found.path
+    return fit(config, data, model, machine, folder, say=say, console=console, resume_from=path)
+
+
+def _as_it_was(
+    folder: Path, config: RunConfig, found: Found
+) -> tuple[CutoutDataModule, AdversarialModule]:
+    """What the run began with, even if files have come or gone since."""
+    card = found.card
+    then = Conditions.from_dict(card["conditions"])
     data = make_data(
         config,
         holdout=list(card["holdout"]),
         stretch=Stretch.from_state(card["stretch"]),
-        standard=Conditions.from_dict(card["conditions"]).numbers,
+        standard=then.numbers,
     )
     check_choice(config.train, data.spec, data.conditions.classes)
-    _refuse_other_conditions(folder, Conditions.from_dict(card["conditions"]), data.conditions)
-    model = make_model(config, data, checkpoint.read(last)["ema"].get(KERNELS))
+    _refuse_other_conditions(folder, then, data.conditions)
+    model = make_model(config, data, found.content["ema"].get(KERNELS))
     settle(model, config)
-    if is_first():
-        write_config(folder, config, data)
-    return fit(config, data, model, machine, folder, console=console, resume_from=last)
+    return data, model
 
 
 def plan_resume(
     run: str | Path | None = None, changes: Mapping[str, Any] | None = None
 ) -> tuple[Path, RunConfig, dict[str, Any]]:
-    """Run folder, configuration and checkpoint card of a run to go on with; writes nothing."""
-    folder = newest_run() if run is None else Path(run)
+    """Run folder, configuration and checkpoint card of a run to go on with; writes nothing.
+
+    The card of a run that was stopped before its first checkpoint is a clock at 0.
+    """
+    folder, config, found = _plan(run, changes)
+    return folder, config, {"clock": {"images": 0, "batch": 0}} if found is None else found.card
+
+
+def _plan(
+    run: str | Path | None, changes: Mapping[str, Any] | None
+) -> tuple[Path, RunConfig, Found | None]:
+    folder = newest_begun() if run is None else Path(run)
     if folder is None:
         raise CheckpointError(
             "there is no run under ./runs to resume: start one with galgen train."
         )
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.is_file() or not (folder / CONFIG).is_file():
+    if not (folder / CONFIG).is_file():
         raise CheckpointError(
-            f"{folder} cannot be resumed: it has no checkpoints/last.ckpt and {CONFIG}."
+            f"{folder} cannot be resumed, since it has no {CONFIG}: start a run with galgen train."
         )
     fixed = RunConfig.build(load_yaml(folder / CONFIG))
     config = fixed.replace(changes or {})
     _refuse_other_run(fixed, config)
-    return folder, config, checkpoint.read(last)["galgen"]
+    found = latest(folder)
+    if found is None and config.finetune is not None:
+        raise CheckpointError(
+            f"{folder} was stopped before it saved anything: start it again with galgen finetune "
+            f"{config.finetune.checkpoint} --config {folder / CONFIG}."
+        )
+    return folder, config, found
 
 
 def _refuse_other_run(old: RunConfig, new: RunConfig) -> None:
@@ -293,103 +314,3 @@ def _refuse_other_conditions(run: Path, then: Conditions, now: Conditions) -> No
                 f"{run} began with the {what} {', '.join(old) or 'none'}, and its data now have "
                 f"{', '.join(new) or 'none'}: put them back as they were, or use galgen finetune."
             )
-
-
-def fit(
-    config: RunConfig,
-    data: CutoutDataModule,
-    model: AdversarialModule,
-    machine: Machine,
-    run: Path,
-    *,
-    console: Console | None = None,
-    resume_from: Path | None = None,
-    more: Sequence[L.Callback] = (),
-) -> Outcome:
-    """Train in a run folder, from the start or from a checkpoint, with `more` callbacks."""
-    settings = config.train
-    if is_first():
-        make_folder(run / "checkpoints")
-    model.run = _kept(config)
-    model.total_images = settings.images
-    model.micro = settings.micro_batch
-    if console is not None and is_first():
-        model.say = lambda line: console.print(line, highlight=False, soft_wrap=True)
-    resumed_at = None
-    if resume_from is not None:
-        resumed_at = int(checkpoint.read(resume_from)["galgen"]["clock"]["images"])
-    csv = CsvLog(run / "metrics.csv", resumed_at)
-    snapshots = Snapshots(
-        run / "checkpoints",
-        settings.snapshot_images,
-        settings.best,
-        chosen_alone(settings, model.conditions),
-    )
-    ending = Ending(settings.images, settings.minutes, snapshots)
-    callbacks: list[L.Callback] = [
-        *more,
-        LogMeans(settings.log_images, csv.last("seconds")),
-        FrechetCallback(
-            settings.metric_images,
-            settings.metric_samples,
-            per_class=settings.best_per_class and settings.best != "rmae",
-        ),
-        ColourMagnitudeCallback(settings.metric_images, settings.metric_samples),
-        RadioCallback(settings.metric_images, settings.metric_samples),
-        CollapseAlarm(console),
-        SampleGrid(run / "samples", settings.grid_images),
-    ]
-    if console is not None:
-        callbacks.append(TrainingProgress(settings.images, console))
-    # Last, so that what a checkpoint holds is what the others have seen and logged.
-    callbacks += [snapshots, ending]
-    quiet_lightning()
-    trainer = L.Trainer(
-        accelerator=machine.accelerator,
-        devices=machine.devices,
-        num_nodes=settings.nodes,
-        strategy=ReplicaStrategy() if machine.devices * settings.nodes > 1 else "auto",
-        precision="bf16-mixed" if machine.precision == "bf16" else "32-true",
-        max_epochs=-1,
-        logger=[csv, *extra_loggers(config, run)],
-        callbacks=callbacks,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        default_root_dir=run,
-    )
-    trainer.fit(model, data, ckpt_path=resume_from, weights_only=True)
-    picture = None
-    if trainer.is_global_zero:
-        picture = write_grid(model, run / "samples" / f"{model.clock.images:09d}.png")
-    return _outcome(run, model.clock.images, ending.reason or "finished", picture)
-
-
-def _kept(config: RunConfig) -> dict[str, Any]:
-    """The configuration as checkpoints keep it, without what does not change the result."""
-    kept = config.to_dict()
-    for section in ("sample", "evaluate"):
-        kept.pop(section)
-    for name in ("minutes", "devices", "nodes", "logger", "accelerator"):
-        kept["train"].pop(name)
-    return kept
-
-
-def _outcome(run: Path, images: int, reason: str, picture: Path | None = None) -> Outcome:
-    best = run / "checkpoints" / "best.ckpt"
-    found = best if best.is_file() else run / "checkpoints" / "last.ckpt"
-    if picture is None:
-        pictures = sorted((run / "samples").glob("*.png"))
-        picture = pictures[-1] if pictures else None
-    return Outcome(run, found, images, reason, picture)
-
-
-def quiet_lightning() -> None:
-    """Lightning's tips and banners, which galgen says in its own words or not at all."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*epoch ended.*not resumable.*")
-    warnings.filterwarnings("ignore", message=".*treespec.*")
-    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")

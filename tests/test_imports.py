@@ -27,8 +27,9 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("report",),
     ("callbacks",),
-    ("checkpoint", "plan", "specialists"),
+    ("checkpoint", "plan", "recovery", "specialists"),
     (
+        "fitting",
         "train",
         "finetune",
         "transfer",

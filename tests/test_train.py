@@ -57,6 +57,7 @@ def test_a_run_folder(tmp_path: Path) -> None:
     assert sorted(str(p.relative_to(outcome.run)) for p in outcome.run.rglob("*.*")) == [
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
+        "checkpoints/previous.ckpt",
         "config.yaml",
         "metrics.csv",
         "samples/000000048.png",
@@ -127,7 +128,7 @@ def test_killed_after_rows_that_no_snapshot_knows(tmp_path: Path) -> None:
     done = in_a_process_of_its_own(f"""
         import os, signal
         from pathlib import Path
-        import galgen.train
+        import galgen.fitting
         from galgen.callbacks.ending import Ending
         from tiny import run
 
@@ -136,7 +137,7 @@ def test_killed_after_rows_that_no_snapshot_knows(tmp_path: Path) -> None:
                 if module.clock.images == 56:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        galgen.train.Ending = Killed
+        galgen.fitting.Ending = Killed
         run(Path({str(tmp_path / "b")!r}), train__log_images=8, train__snapshot_images=24)
     """)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]

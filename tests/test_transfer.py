@@ -205,7 +205,7 @@ class Watched(Ending):
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
-    monkeypatch.setattr("galgen.train.Ending", Watched)
+    monkeypatch.setattr("galgen.fitting.Ending", Watched)
     return Watched
 
 

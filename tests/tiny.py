@@ -49,7 +49,7 @@ def last(outcome: Any) -> dict[str, Any]:
 
 def interrupt_at(patch: pytest.MonkeyPatch, images: int) -> None:
     """Ctrl-C in every later run when the critic has seen so many images."""
-    import galgen.train
+    import galgen.fitting
     from galgen.callbacks.ending import Ending
 
     class Interrupting(Ending):
@@ -58,7 +58,7 @@ def interrupt_at(patch: pytest.MonkeyPatch, images: int) -> None:
                 self._on_signal(signal.SIGINT, None)
             super().on_train_batch_end(trainer, module, *rest)
 
-    patch.setattr(galgen.train, "Ending", Interrupting)
+    patch.setattr(galgen.fitting, "Ending", Interrupting)
 
 
 def differences(a: Any, b: Any, place: str = "") -> list[str]:

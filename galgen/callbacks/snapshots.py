@@ -12,11 +12,11 @@ import torch
 
 from galgen.bands import ImageSpec
 from galgen.conditions import Conditions
-from galgen.errors import ConfigError
+from galgen.errors import ConfigError, OutputError
 from galgen.io.atomic import replacing
 from galgen.metrics.radio import why_not
 from galgen.models.base import AdversarialModule
-from galgen.runs import BEST_BY, BEST_OF, snapshot_names
+from galgen.runs import BEST_BY, BEST_OF, LAST, PREVIOUS, snapshot_names
 from galgen.sections import TrainConfig
 
 #: Training images that a class needs for a snapshot of its own.
@@ -78,11 +78,30 @@ def choice_notes(train: TrainConfig, conditions: Conditions) -> list[str]:
     ]
 
 
-def save(trainer: L.Trainer, path: Path, *, optimizers: bool = True, **entries: Any) -> None:
+def save(
+    trainer: L.Trainer,
+    path: Path,
+    *,
+    optimizers: bool = True,
+    keep: Path | None = None,
+    **entries: Any,
+) -> None:
     """Save a checkpoint under a temporary name, then rename, with further `entries` of its card.
 
-    Without `optimizers` it is less than half as large and serves for everything but to train on as
-    if nothing had happened. All replicas must call it.
+    All replicas must call it, and all raise where the first cannot write.
+
+    Parameters
+    ----------
+    optimizers
+        Without them it is less than half as large and serves for everything but to train on as if
+        nothing had happened.
+    keep
+        Name under which the checkpoint that it replaces stays.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full, say; what was there before is as it was.
     """
     if trainer.world_size > 1:
         trainer.strategy.barrier()
@@ -90,17 +109,47 @@ def save(trainer: L.Trainer, path: Path, *, optimizers: bool = True, **entries: 
     checkpoint["galgen"] |= entries
     if not optimizers:
         del checkpoint["optimizer_states"]
+    failure = ""
     if trainer.is_global_zero:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Into an open file: given a path, torch writes its name, with our process id, into it.
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        try:
+            _write(checkpoint, path, keep)
+        except OutputError as error:
+            failure = str(error)
     if trainer.world_size > 1:
-        trainer.strategy.barrier()
+        # A replica that waits here for one that has given up would wait for ever.
+        failure = str(trainer.strategy.broadcast(failure))
+    if failure:
+        raise OutputError(failure)
+
+
+def _write(content: dict[str, Any], path: Path, keep: Path | None) -> None:
+    run = path.parent.parent
+    with replacing(
+        path,
+        durable=True,
+        keep=keep,
+        way_out=f"free some space, then go on with galgen train {run} --resume.",
+    ) as temporary:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # Into an open file: given a path, torch writes its name, with our process id, into it.
+            with temporary.open("wb") as file:
+                torch.save(content, file)
+        except RuntimeError as error:
+            # On a full disk torch finds the position unexpected; the disk's own error is behind it.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 class Snapshots(L.Callback):
     """Keeps ``last.ckpt`` up to date, and ``best.ckpt`` where the metric was lowest.
+
+    The snapshot of the interval before stays as ``previous.ckpt``, which is also where the state
+    before the first image is kept, so that a run can be gone on with, or back to, from its first
+    moment. What an ending saves between two intervals replaces last.ckpt alone: previous.ckpt is
+    always a snapshot of an interval, and where a run goes back to does not depend on whether it
+    was interrupted.
 
     The radio GAN's two choices (SCIENCE R3): *overall*, ``best.ckpt`` has the lowest mean over the
     classes, of which the paper kept the four lowest and galgen keeps the one; and *per class*,
@@ -117,6 +166,8 @@ class Snapshots(L.Callback):
         Which one chooses, of those that callbacks offer.
     files
         Classes that have a snapshot of their own, to its name.
+    resumed
+        The checkpoint that the run goes on from; None for a new run.
 
     Attributes
     ----------
@@ -132,13 +183,24 @@ class Snapshots(L.Callback):
         every: int,
         metric: str = "frechet",
         files: Mapping[str, str] | None = None,
+        resumed: Path | None = None,
     ) -> None:
         self.folder, self.every, self.metric = folder, every, metric
+        self.resumed = resumed
         self.files = dict(files or {})
         self.best: float | None = None
         self.best_of: dict[str, float] = {}
         self._due: list[str | None] = []
         self._saved_at = -1
+        self._of_interval = False
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Save the beginning."""
+        assert isinstance(module, AdversarialModule)
+        if self.resumed is None:
+            save(trainer, self.folder / PREVIOUS)
+        else:
+            self._of_interval = module.clock.crossed(self.every)
 
     def offer(self, values: Mapping[str, float]) -> None:
         """Metrics of the present weights, lower is better; called before the batch ends.
@@ -163,16 +225,19 @@ class Snapshots(L.Callback):
             if name is None:
                 save(trainer, self.folder / "best.ckpt")
             else:
-                entries = {BEST_OF: name, BEST_BY: self.metric}
+                entries: dict[str, Any] = {BEST_OF: name, BEST_BY: self.metric}
                 save(trainer, self.folder / self.files[name], optimizers=False, **entries)
         if module.clock.crossed(self.every):
             self.save_last(trainer, module)
 
     def save_last(self, trainer: L.Trainer, module: AdversarialModule) -> None:
         """Write last.ckpt, unless it holds this moment already."""
-        if self._saved_at != module.clock.images:
-            self._saved_at = module.clock.images
-            save(trainer, self.folder / "last.ckpt")
+        if self._saved_at == module.clock.images:
+            return
+        keep = self.folder / PREVIOUS if self._of_interval else None
+        save(trainer, self.folder / LAST, keep=keep)
+        self._saved_at = module.clock.images
+        self._of_interval = module.clock.crossed(self.every)
 
     def state_dict(self) -> dict[str, Any]:
         """The best values so far, and of what."""

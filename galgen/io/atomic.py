@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from galgen.errors import OutputError
 
+#: The way out where nothing better is known.
+ELSEWHERE = "choose another folder with --out."
+_TEMPORARY = re.compile(r"^\..+\.(\d+)\.tmp$")
+
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(
+    path: str | Path,
+    *,
+    durable: bool = False,
+    keep: Path | None = None,
+    way_out: str = ELSEWHERE,
+) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` when the block ends well.
+
+    Parameters
+    ----------
+    durable
+        Wait until the disk has it, so that a power cut leaves the old file or the new one too.
+    keep
+        The file that is replaced stays under this name. At every moment there is a whole file
+        at `path`, once there was one.
+    way_out
+        End of the sentence where it cannot be written.
 
     Raises
     ------
@@ -23,12 +44,77 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
+        if durable:
+            _sync(temporary, os.O_RDWR)
+        if keep is not None and path.exists():
+            _link(path, keep)
         os.replace(temporary, path)
+        if durable:
+            with suppress(OSError):
+                # Windows and some network disks cannot; the rename is then as safe as they make it.
+                _sync(path.parent, os.O_RDONLY)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(
-            f"{path} cannot be written ({reason}): choose another folder with --out."
-        ) from error
+        raise OutputError(f"{path} cannot be written ({reason}): {way_out}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _sync(path: Path, flags: int) -> None:
+    number = os.open(path, flags)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _link(path: Path, other: Path) -> None:
+    """Give a file a second name; where the disk knows no links, rename it."""
+    temporary = other.with_name(f".{other.name}.{os.getpid()}.tmp")
+    try:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        os.link(path, temporary)
+        os.replace(temporary, other)
+    except OSError:
+        os.replace(path, other)
+    finally:
+        # A rename of one name of a file to another name of the same file does nothing.
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def clear_leftovers(*folders: Path) -> list[Path]:
+    """Remove the temporary files of processes that are gone: killed while they wrote.
+
+    Returns
+    -------
+    list of Path
+        What was removed.
+    """
+    gone = []
+    for folder in folders:
+        for path in sorted(folder.glob(".*.tmp")) if folder.is_dir() else ():
+            found = _TEMPORARY.match(path.name)
+            if found and not _alive(int(found[1])):
+                with suppress(OSError):
+                    path.unlink()
+                    gone.append(path)
+    return gone
+
+
+def _alive(process: int) -> bool:
+    if process == os.getpid():
+        # Of an earlier process with the number that is ours now.
+        return False
+    if os.name == "nt":
+        # There the question would end the process.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from galgen import DCGAN
-from galgen.callbacks.ending import Ending
+from galgen.callbacks.ending import REASONS, Ending
+from galgen.errors import DataError, OutputError
 
 
 class Saved:
@@ -22,14 +25,20 @@ class Saved:
 
 
 class One:
-    """A trainer of one process."""
+    """A trainer of one process, or what one of several sees of the others."""
 
-    should_stop = False
+    def __init__(self, world_size: int = 1, others: int = 0) -> None:
+        self.should_stop, self.world_size, self.others = False, world_size, others
+        self.loggers: list[Any] = []
+        self.strategy, self.asked = self, 0
 
-    class strategy:
-        @staticmethod
-        def reduce_boolean_decision(value: bool, all: bool) -> bool:
-            return value
+    def reduce_boolean_decision(self, value: bool, all: bool) -> bool:
+        return value
+
+    def reduce(self, value: torch.Tensor, reduce_op: str) -> torch.Tensor:
+        assert reduce_op == "max"
+        self.asked += 1
+        return value.clamp(min=self.others)
 
 
 @pytest.fixture
@@ -37,8 +46,10 @@ def module() -> DCGAN:
     return DCGAN(size=16, widths=[4] * 3, critic_widths=[4] * 3, latent=4)
 
 
-def ending(images: int, minutes: float | None, module: DCGAN) -> tuple[Ending, One]:
-    trainer, callback = One(), Ending(images, minutes, Saved())  # type: ignore[arg-type]
+def ending(
+    images: int, minutes: float | None, module: DCGAN, trainer: One | None = None
+) -> tuple[Ending, One]:
+    trainer, callback = trainer or One(), Ending(images, minutes, Saved())  # type: ignore[arg-type]
     callback.on_train_start(trainer, module)  # type: ignore[arg-type]
     return callback, trainer
 
@@ -64,16 +75,78 @@ def test_minutes(module: DCGAN) -> None:
     callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
 
 
-def test_ctrl_c_once_ends_the_batch_and_twice_stops_at_once(module: DCGAN) -> None:
+def test_ctrl_c_once_ends_the_batch_and_twice_stops_at_once(
+    module: DCGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = signal.getsignal(signal.SIGINT)
     callback, trainer = ending(100, 5, module)
     if signal.getsignal(signal.SIGINT) != callback._on_signal:
         pytest.skip("signals reach the main thread alone, and tests run in another here")
     signal.raise_signal(signal.SIGINT)
+    # At once again: it is the same one, passed on by what started the replicas.
+    signal.raise_signal(signal.SIGINT)
     assert shown(callback, trainer, module, 8) == "interrupted"
+    monkeypatch.setattr("galgen.callbacks.ending.SAME", -1.0)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+    assert callback.at_once
     assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_schedulers_may_repeat_themselves(
+    name: str, module: DCGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hasattr(signal, name):
+        pytest.skip(f"no {name} here")
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    monkeypatch.setattr("galgen.callbacks.ending.SAME", -1.0)
+    callback, trainer = ending(100, None, module)
+    if signal.getsignal(number) != callback._on_signal:
+        pytest.skip("signals reach the main thread alone, and tests run in another here")
+    for _ in range(3):
+        signal.raise_signal(number)
+    assert shown(callback, trainer, module, 8) == "interrupted"
+    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
+    assert signal.getsignal(number) == before
+
+
+def test_replicas_are_asked_now_and_then_and_agree(module: DCGAN) -> None:
+    callback, trainer = ending(1000, None, module, One(2, REASONS.index("interrupted")))
+    module.clock.batch = 8
+    for images in range(8, 80, 8):
+        module.clock.images, module.clock.batch = images, 8
+        callback.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
+        assert (callback.reason, trainer.asked) == (None, 0)
+    module.clock.images = 80
+    callback._told = lambda trainer: None  # type: ignore[method-assign,assignment,return-value]
+    callback.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
+    assert (callback.reason, trainer.asked) == ("interrupted", 1)
+    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("error", "saved"), [(DataError("bad file"), 1), (OutputError("full"), 0)])
+def test_trouble_ends_a_run_which_is_saved_unless_the_disk_is_full(
+    error: Any, saved: int, module: DCGAN
+) -> None:
+    callback, trainer = ending(100, None, module)
+    trainer.loggers = [SimpleNamespace(trouble=error)]
+    module.clock.advance(8)
+    callback.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
+    assert (callback.reason, callback.trouble, trainer.should_stop) == ("trouble", error, True)
+    assert callback.snapshots.count == saved  # type: ignore[attr-defined]
+    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
+
+
+def test_weights_that_are_no_numbers_are_not_saved(module: DCGAN) -> None:
+    callback, trainer = ending(100, None, module)
+    next(module.critic.parameters()).data.fill_(float("nan"))
+    callback._on_signal(signal.SIGINT, None)
+    module.clock.advance(8)
+    callback.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
+    assert (callback.reason, callback.snapshots.count) == ("interrupted", 0)  # type: ignore[attr-defined]
+    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
 
 
 def test_an_interruption_in_the_last_batch_is_a_finish(module: DCGAN) -> None:
