@@ -32,6 +32,7 @@ from galgen.sections import Recipe
 from galgen.stretch import Stretch
 from galgen.training.ada import AdaptiveP
 from galgen.training.clock import Clock
+from galgen.training.compiling import Passes
 from galgen.training.descent import cosine, descend, schedule
 from galgen.training.ema import GeneratorEMA
 from galgen.training.freezing import freeze, hold, select
@@ -116,6 +117,7 @@ class AdversarialModule(SamplingModule):
         # Twice as fast on a CPU and on tensor cores; always, so that samples never differ by it.
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.passes = Passes(self.generator, self.critic)
         self.objective = Objective(self.recipe, size, coupled=self.couples_images(options))
         self.clock = Clock()
         self.total_images: int | None = None

@@ -116,6 +116,7 @@ class Objective:
         note: Note,
         reading: Reading | None = None,
         *,
+        penalised: Judge | None = None,
         together: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Loss of the critic, and the signs (N,) that tell how sure it is of each real image.
@@ -136,6 +137,8 @@ class Objective:
             Takes what is worth logging.
         reading
             Losses of what the critic reads in images, where it does.
+        penalised
+            As `judge`, in a form that can be differentiated twice; None where that one can.
         together
             Real and generated images may pass the critic as one batch, which is quicker.
         """
@@ -154,8 +157,9 @@ class Objective:
             loss = loss + misread
         if mix is not None:
             # A lazy penalty weighs as much as one at every step would.
+            twice = penalised or judge
             loss = loss + self.recipe.penalty_every * self._penalty(
-                lambda images: judge(images).scores, real, fake, mix, note, together
+                lambda images: twice(images).scores, real, fake, mix, note, together
             )
         margin = real_scores if self.loss.has_boundary else real_scores - fake_scores
         return loss, margin.detach().sign()

@@ -77,17 +77,25 @@ class Part:
 
     def judge(self, images: Tensor) -> Judgement:
         """What the critic makes of images of this part, once or several times over."""
+        return self.module.passes.judge(images, self._rows(images))
+
+    def judge_plainly(self, images: Tensor) -> Judgement:
+        """The same by functions that can be differentiated twice."""
+        judged = self.module.critic.judge(images, self._rows(images))  # type: ignore[operator]
+        return cast(Judgement, judged)
+
+    def _rows(self, images: Tensor) -> Tensor | None:
         rows = self.condition
         if rows is not None and len(images) > len(rows):
             rows = rows.repeat(len(images) // len(rows), 1)
-        return cast(Judgement, self.module.critic.judge(images, rows))  # type: ignore[operator]
+        return rows
 
     def _imagined(self) -> Tensor:
         generator, mixing = self.module.generator, self.module.recipe.mixing
         if mixing and isinstance(generator, StyleGenerator):
             styles = mixed_styles(generator, self.z, self.condition, mixing, self.streams)
-            return generator.synthesise(styles)
-        return cast(Tensor, generator(self.z, self.condition))
+            return self.module.passes.synthesise(styles)
+        return self.module.passes.generate(self.z, self.condition)
 
     def _shown(self, real: Tensor, fake: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         module, streams = self.module, self.streams
@@ -164,6 +172,7 @@ class Step:
             mix,
             module.means.note,
             part.reading,
+            penalised=part.judge_plainly,
             together=self._together(len(part.real)),
         )
         return loss, torch.stack([signs.float().sum(), loss.new_tensor(float(len(signs)))])
