@@ -1,7 +1,7 @@
 """The one tester that every generator/critic pair passes.
 
 A test module makes a fixture `case` out of its `Case` objects and subclasses `PairContract`;
-see ``models/test_contract.py``. A new pair costs one line there.
+see ``models/test_contract.py`` and ``cases.py``. A new pair costs one line there.
 """
 
 from __future__ import annotations

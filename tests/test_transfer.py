@@ -14,6 +14,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
+from cases import CASES
 from contract import Case
 from galgen import checkpoint
 from galgen.callbacks.ending import Ending
@@ -25,7 +26,6 @@ from galgen.finetune import finetune, prepare
 from galgen.train import make_data, make_model, resume
 from galgen.transfer import transfer
 from galgen_cli.main import app
-from models.test_contract import CASES
 from tiny import (
     OPTIONS,
     assert_same_training,

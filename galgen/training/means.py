@@ -36,8 +36,10 @@ class Means:
         """Plain dict for checkpoints: sum and number by name."""
         if not self.sums:
             return {}
-        # One wait for the device, not one a name.
-        totals = torch.stack(list(self.sums.values())).tolist()
+        # One wait for the device, not one a name; what a checkpoint held may lie on the CPU yet.
+        places = {total.device for total in self.sums.values()}
+        place = max(places, key=lambda device: device.type != "cpu")
+        totals = torch.stack([total.to(place) for total in self.sums.values()]).tolist()
         return {n: [t, float(self.counts[n])] for n, t in zip(self.sums, totals, strict=True)}
 
     def load(self, state: dict[str, list[float]]) -> None:
