@@ -27,7 +27,10 @@ class NoAsking(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.__name__.split(".")[0]
-        if name in ASKING or any(name.startswith(f"{word}_") for word in ("unique", "nonzero")):
+        masks = name in ("index", "index_put", "index_put_") and any(
+            place is not None and place.dtype == torch.bool for place in args[1]
+        )
+        if masks or name in ASKING or name.startswith(("unique_", "nonzero_")):
             lines = traceback.format_stack()
             here = [line for line in lines if "/galgen/" in line] or lines
             self.asked.append(f"{name}: {here[-1]}")
