@@ -98,13 +98,10 @@ def fit(
     if console is not None and is_first():
         model.say = lambda line: console.print(line, highlight=False, soft_wrap=True)
     quiet_lightning()
-    loggers = extra_loggers(config, run)
+    loggers = extra_loggers(config, run, _images(resume_from))
     end = None if settings.minutes is None else time.monotonic() + 60 * settings.minutes
     while True:
-        resumed_at = None
-        if resume_from is not None:
-            resumed_at = int(checkpoint.read(resume_from)["galgen"]["clock"]["images"])
-        csv = CsvLog(run / "metrics.csv", resumed_at)
+        csv = CsvLog(run / "metrics.csv", _images(resume_from))
         minutes = None if end is None else (end - time.monotonic()) / 60
         callbacks, ending = _callbacks(config, model, run, csv, console, minutes, resume_from)
         trainer = _trainer(config, machine, run, [csv, *loggers], [*more, *callbacks])
@@ -208,6 +205,11 @@ def _trainer(
     if hasattr(loop, "_broadcast_sigterm_tensor"):
         loop._broadcast_sigterm_tensor = lambda: None
     return trainer
+
+
+def _images(resumed: Path | None) -> int | None:
+    """Images seen at a checkpoint; None for a new run."""
+    return None if resumed is None else int(checkpoint.read(resumed)["galgen"]["clock"]["images"])
 
 
 def _back(
