@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,7 +13,6 @@ import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from galgen.bands import ImageSpec
 from galgen.conditions import Conditions, Number
@@ -23,57 +23,17 @@ from galgen.data.loader import READ_AHEAD, SteadyLoader
 from galgen.data.sampler import CounterSampler
 from galgen.data.sets import CutoutSet, open_set
 from galgen.data.split import split_by_group
+from galgen.data.stretched import KEEP_BYTES, Batch, StretchedCutouts
 from galgen.errors import ConfigError, DataError
 from galgen.randomness import generator
 from galgen.stretch import Stretch
 
-#: Sets up to this many bytes are kept in memory, stretched once.
-KEEP_BYTES = 4 * 1024**3
-#: Galaxies that the stretch of a larger set is fitted on.
+#: Galaxies that the stretch of a larger set is fitted on ...
 FIT_GALAXIES = 4096
-
-Batch = dict[str, Any]
-
-
-class StretchedCutouts(Dataset[Batch]):
-    """Training images in network space, read a batch at a time."""
-
-    def __init__(
-        self,
-        cutouts: CutoutSet,
-        rows: np.ndarray,
-        stretch: Stretch,
-        margin: int = 0,
-        conditions: Conditions | None = None,
-    ) -> None:
-        self.cutouts, self.rows, self.stretch, self.margin = cutouts, rows, stretch, margin
-        self.condition = encoded(cutouts, rows, conditions) if conditions else None
-        side = cutouts.spec.size + 2 * margin
-        fits = len(rows) * cutouts.spec.n_bands * side**2 * 4 <= KEEP_BYTES
-        self.kept = self._read(rows) if fits else None
-
-    def _read(self, rows: np.ndarray) -> Tensor:
-        flux = torch.from_numpy(self.cutouts.read(rows.tolist(), self.margin))
-        return self.stretch(flux)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, item: tuple[int, list[int]]) -> Batch:
-        position, indices = item
-        rows = self.rows[indices]
-        images = self._read(rows) if self.kept is None else self.kept[indices]
-        batch: Batch = {"images": images, "position": position}
-        if self.condition is not None:
-            batch["condition"] = self.condition[indices]
-        return batch
-
-
-def encoded(cutouts: CutoutSet, rows: np.ndarray, conditions: Conditions) -> Tensor:
-    """What the galaxies `rows` are, as networks see it: (N, width) float32."""
-    labels = None if cutouts.labels is None else cutouts.labels[rows]
-    values = None if cutouts.values is None else cutouts.values[rows]
-    return torch.from_numpy(conditions.encode(labels, values))
+#: ... and most values of them in memory at a time.
+FIT_VALUES = 1 << 27
+#: Galaxies that are read at a time.
+_CHUNK = 256
 
 
 class CutoutDataModule(L.LightningDataModule):
@@ -86,7 +46,7 @@ class CutoutDataModule(L.LightningDataModule):
     Parameters
     ----------
     source
-        Folder, or the name of a built-in set (``hubble``, ``sersic``).
+        Folder, pack, or the name of a built-in set (``hubble``, ``sersic``).
     size, crop, bands, labels, merge, condition, group, select
         As `galgen.data.sets.open_set`.
     unit, magzero, pixscale, psf_fwhm, count, redshift, bad_fraction
@@ -109,7 +69,7 @@ class CutoutDataModule(L.LightningDataModule):
         Numbers of a checkpoint: those of the same name keep the mean and the deviation that
         its networks know.
     workers
-        Reader processes; they pay only for sets larger than memory.
+        Reader processes; they pay only for folders of files that are larger than memory.
     epoch_images
         Images of what Lightning calls an epoch; None for one pass.
 
@@ -236,15 +196,33 @@ class CutoutDataModule(L.LightningDataModule):
         if kind == "auto":
             kind = "linear" if self.spec.display else "asinh"
         rows = self.split[0]
-        if kind == "asinh" and len(rows) > FIT_GALAXIES:
-            rows = rows[:: -(-len(rows) // FIT_GALAXIES)]
+        if kind == "linear":
+            rows = rows[:1]
+        elif kind == "asinh":
+            rows = self._sample(rows)
+        elif 4 * len(rows) * math.prod(self.spec.shape) > KEEP_BYTES // 4:
+            return Stretch.fit(self._extremes(rows), kind)
         return Stretch.fit(torch.from_numpy(self.cutouts.read(rows.tolist())), kind)
+
+    def _sample(self, rows: np.ndarray) -> np.ndarray:
+        """Galaxies to fit on, spread over the set."""
+        most = min(FIT_GALAXIES, max(2, FIT_VALUES // math.prod(self.spec.shape)))
+        return rows[:: -(-len(rows) // most)]
+
+    def _extremes(self, rows: np.ndarray) -> Tensor:
+        """The faintest and the brightest value of each band, as two images of one pixel."""
+        low = torch.full((self.spec.n_bands,), math.inf)
+        high = -low
+        for first in range(0, len(rows), _CHUNK):
+            flux = torch.from_numpy(self.cutouts.read(rows[first : first + _CHUNK].tolist()))
+            least, most = torch.aminmax(flux.transpose(0, 1).flatten(1), dim=1)
+            low, high = torch.minimum(low, least), torch.maximum(high, most)
+        return torch.stack([low, high])[:, :, None, None]
 
     @cached_property
     def variance(self) -> float:
         """Mean over pixels of the variance between training images, in network space."""
-        rows = self.split[0]
-        rows = rows[:: -(-len(rows) // FIT_GALAXIES)]
+        rows = self._sample(self.split[0])
         images = self.stretch(torch.from_numpy(self.cutouts.read(rows.tolist())))
         return float(images.var(dim=0, unbiased=False).mean())
 
@@ -261,9 +239,14 @@ class CutoutDataModule(L.LightningDataModule):
         )
 
     def setup(self, stage: str | None = None) -> None:
-        """Open, split and stretch the set."""
+        """Open, split and stretch the set, on the device that trains if it fits."""
         if stage in (None, "fit"):
-            _ = self.train_set
+            self.train_set.settle(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that trains."""
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     def train_dataloader(self) -> SteadyLoader:
         """Batches from where the run stands to the end of the epoch."""
@@ -283,12 +266,14 @@ class CutoutDataModule(L.LightningDataModule):
             rank,
             world,
             self.epoch_images,
-            labels[self.split[0]].tolist() if self.balance and labels is not None else None,
+            labels[self.split[0]] if self.balance and labels is not None else None,
         )
         sampler.position = self.position
         self._sampler = sampler
         ahead = READ_AHEAD if world > 1 and self.train_set.kept is None else 1
-        self.loader = SteadyLoader(self.train_set, sampler, self.workers, ahead)
+        # Nothing is read where the images are on the device, and no other process sees them there.
+        workers = 0 if self.train_set.resident else self.workers
+        self.loader = SteadyLoader(self.train_set, sampler, workers, ahead)
         return self.loader
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -297,11 +282,13 @@ class CutoutDataModule(L.LightningDataModule):
         draws = self.augmentation.draw(
             self.batch, generator(self.seed, "augment", int(batch["position"]))
         )
-        local = len(batch["images"])
+        images = self.train_set.images(batch)
+        local = len(images)
         mine = draws[sampler.rank * local : (sampler.rank + 1) * local]
-        images = self.augmentation.apply(batch["images"], mine, size=self.spec.size)
+        images = self.augmentation.apply(images, mine, size=self.spec.size)
         self.position = sampler.position = int(batch["position"]) + self.batch
-        return {**batch, "images": images}
+        kept = {name: value for name, value in batch.items() if name != "rows"}
+        return {**kept, "images": images}
 
     def state_dict(self) -> dict[str, int]:
         """Position in the stream of training images."""

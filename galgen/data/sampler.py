@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
@@ -30,12 +32,12 @@ class BalancedOrder:
         Seed of the shuffles.
     """
 
-    def __init__(self, labels: Sequence[int], batch: int, seed: int) -> None:
+    def __init__(self, labels: Sequence[int] | NDArray[np.int64], batch: int, seed: int) -> None:
         label = torch.as_tensor(labels)
         self.members = [torch.nonzero(label == k).flatten() for k in label.unique(sorted=True)]
         self.batch, self.seed = batch, seed
         self._slots: tuple[int, list[int]] | None = None
-        self._passes: dict[int, tuple[int, list[int]]] = {}
+        self._passes: dict[int, tuple[int, Tensor]] = {}
 
     def image(self, k: int) -> int:
         """Image number k of the stream."""
@@ -50,9 +52,9 @@ class BalancedOrder:
         if held is None or held[0] != which:
             members = self.members[kind]
             draw = generator(self.seed, "shuffle", kind, which)
-            held = (which, members[torch.randperm(len(members), generator=draw)].tolist())
+            held = (which, members[torch.randperm(len(members), generator=draw)])
             self._passes[2 * kind + which % 2] = held
-        return held[1][place]
+        return int(held[1][place])
 
 
 class CounterSampler(DistributedSampler[tuple[int, list[int]]]):
@@ -91,7 +93,7 @@ class CounterSampler(DistributedSampler[tuple[int, list[int]]]):
         rank: int = 0,
         world: int = 1,
         epoch_images: int | None = None,
-        labels: Sequence[int] | None = None,
+        labels: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> None:
         self.n, self.batch, self.seed = n, batch, seed
         self.rank, self.world = rank, world
