@@ -64,7 +64,48 @@ class MinibatchStd(nn.Module):
 
 def upsample(x: Tensor) -> Tensor:
     """Twice the side length, bilinear."""
+    if torch.compiler.is_compiling():
+        return cast(Tensor, _doubled(x))
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+# Left as they are by torch's compiler, which makes slow loops of this interpolation on a CPU, and
+# gradients of 0 for the coarser parts of a sum of pictures (torch 2.13, see pytorch #185509).
+
+
+@torch.library.custom_op("galgen::doubled", mutates_args=())
+def _doubled(x: Tensor) -> Tensor:
+    y = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    return y.contiguous(memory_format=_layout(x))
+
+
+@torch.library.custom_op("galgen::doubled_backward", mutates_args=())
+def _doubled_backward(gradient: Tensor) -> Tensor:
+    n, c, h, w = gradient.shape
+    x = torch.ops.aten.upsample_bilinear2d_backward(
+        gradient, [h, w], [n, c, h // 2, w // 2], False, 2.0, 2.0
+    )
+    return cast(Tensor, x.contiguous(memory_format=_layout(gradient)))
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
+
+
+@_doubled.register_fake
+def _(x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    return x.new_empty(n, c, 2 * h, 2 * w).contiguous(memory_format=_layout(x))
+
+
+@_doubled_backward.register_fake
+def _(gradient: Tensor) -> Tensor:
+    n, c, h, w = gradient.shape
+    return gradient.new_empty(n, c, h // 2, w // 2).contiguous(memory_format=_layout(gradient))
+
+
+_doubled.register_autograd(lambda ctx, gradient: _doubled_backward(gradient))
 
 
 def centre(x: Tensor, size: int) -> Tensor:
