@@ -45,49 +45,66 @@ def split_by_group(
     """
     if not 0 <= fraction < 1:
         raise ConfigError(f"the held-out fraction must lie in [0, 1), not {fraction}.")
-    sizes: dict[str, int] = {}
-    for group in groups:
-        sizes[str(group)] = sizes.get(str(group), 0) + 1
     everyone = np.arange(len(groups))
     if fraction == 0 or len(groups) < 2:
         return everyone, everyone[:0]
-    if len(sizes) == 1:
+    number: dict[str, int] = {}
+    group_of = np.array([number.setdefault(str(group), len(number)) for group in groups])
+    names = list(number)
+    if len(names) == 1:
         raise ConfigError(
-            f"all {len(groups)} galaxies belong to the group {next(iter(sizes))!r}, so none can be "
+            f"all {len(groups)} galaxies belong to the group {names[0]!r}, so none can be "
             "held out: choose another data.group or set data.holdout=0."
         )
-    holds = _classes_of(groups, labels)
-    left = sum(holds.values(), np.zeros(0 if labels is None else int(labels.max()) + 1, np.int64))
-    needed = np.minimum(left, FEWEST)
+    sizes = np.bincount(group_of).tolist()
+    spared = _Classes(group_of, labels)
     quota = max(1.0, fraction * len(groups))
-    held: set[str] = set()
+    held: list[int] = []
     count = 0
-    order = sorted(sizes, key=lambda name: _rank(name, seed))
+    order = sorted(range(len(names)), key=[_rank(name, seed) for name in names].__getitem__)
     for group in order:
-        # A group that overshoots by more than stopping short would is left to training.
-        if count + sizes[group] - quota > quota - count or (left - holds[group] < needed).any():
-            continue
-        if len(held) + 1 == len(sizes) or count >= quota:
+        if len(held) + 1 == len(names) or count >= quota:
             break
-        held.add(group)
+        # A group that overshoots by more than stopping short would is left to training.
+        if count + sizes[group] - quota > quota - count or not spared.allows(group):
+            continue
+        held.append(group)
         count += sizes[group]
-        left = left - holds[group]
-    spare = [group for group in order if not (left - holds[group] < needed).any()]
-    if not held and spare:
-        held.add(min(spare, key=sizes.__getitem__))
-    mask = np.array([str(group) in held for group in groups])
+        spared.take(group)
+    spare = [] if held else [group for group in order if spared.allows(group)]
+    if spare:
+        held.append(min(spare, key=sizes.__getitem__))
+    mask = np.isin(group_of, held)
     return everyone[~mask], everyone[mask]
 
 
-def _classes_of(
-    groups: Sequence[str], labels: NDArray[np.int64] | None
-) -> dict[str, NDArray[np.int64]]:
-    """How many galaxies of each class every group holds; nothing without labels."""
-    numbers = 0 if labels is None else int(labels.max()) + 1
-    found = {str(group): np.zeros(numbers, np.int64) for group in groups}
-    for group, label in zip(groups, () if labels is None else labels, strict=labels is not None):
-        found[str(group)][label] += 1
-    return found
+class _Classes:
+    """Galaxies of each class that are left to train on, and how many each class needs."""
+
+    def __init__(self, group_of: NDArray[np.int64], labels: NDArray[np.int64] | None) -> None:
+        self.labels = labels
+        if labels is None:
+            return
+        self.left = np.bincount(labels)
+        self.needed = np.minimum(self.left, FEWEST)
+        self.members = np.argsort(group_of, kind="stable")
+        self.ends = np.cumsum(np.bincount(group_of))
+
+    def _of(self, group: int) -> NDArray[np.int64]:
+        """Galaxies of each class in a group."""
+        assert self.labels is not None
+        first = self.ends[group - 1] if group else 0
+        rows = self.members[first : self.ends[group]]
+        return np.bincount(self.labels[rows], minlength=len(self.left))
+
+    def allows(self, group: int) -> bool:
+        """Whether every class keeps what it needs without this group."""
+        return self.labels is None or not (self.left - self._of(group) < self.needed).any()
+
+    def take(self, group: int) -> None:
+        """Hold this group out."""
+        if self.labels is not None:
+            self.left = self.left - self._of(group)
 
 
 def _rank(group: str, seed: int) -> bytes:
