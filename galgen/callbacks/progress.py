@@ -23,7 +23,7 @@ from galgen.callbacks.metrics import SampleMetric
 from galgen.callbacks.snapshots import Snapshots
 from galgen.callbacks.view import TREND, WIDEST, State
 from galgen.models.base import AdversarialModule
-from galgen.training.csvlog import CLOCK, CsvLog
+from galgen.training.csvlog import CsvLog
 
 #: Seconds between pictures of the table, in a terminal and in a notebook.
 LIVE_SECONDS, NOTEBOOK_SECONDS = 0.25, 1.0
@@ -168,8 +168,7 @@ class TrainingProgress(L.Callback):
             state.chooser, state.best = snapshots.metric, snapshots.best
         for log in trainer.loggers:
             if isinstance(log, CsvLog):
-                rows = [(row[CLOCK], row.get(state.chooser)) for row in log.rows]
-                found = [(int(images), float(value)) for images, value in rows if value]
+                found = log.history(state.chooser)
                 state.trend = [value for _, value in found][-TREND:]
                 if found and state.best is not None:
                     state.best_at = min(found, key=lambda pair: pair[1])[0]

@@ -42,18 +42,22 @@ class CsvLog(Logger):
         super().__init__()
         self.path = path
         self.columns: list[str] = [CLOCK]
-        self.rows: list[dict[str, str]] = []
-        if path.exists() and resumed_at is not None:
-            self._take(path.read_text(encoding="utf-8"), resumed_at)
         self.trouble: OutputError | None = None
-        self._written = -1
+        # Rows to begin the file with; once it is written only its last row stays in memory.
+        self._begin: list[dict[str, str]] | None = []
+        if path.exists() and resumed_at is not None:
+            rows = self._read()
+            self._begin = [row for row in rows if _count(row.get(CLOCK)) <= resumed_at]
+        self._row: dict[str, str] = {}
+        # Where in the file the last row starts, and where it ends.
+        self._start = self._end = 0
 
-    def _take(self, text: str, resumed_at: int) -> None:
-        whole = text[: text.rfind("\n") + 1]
-        reader = csv.DictReader(io.StringIO(whole, newline=""))
+    def _read(self) -> list[dict[str, str]]:
+        """Whole rows of the file, whose columns are taken over."""
+        text = self.path.read_text(encoding="utf-8")
+        reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
         self.columns = list(reader.fieldnames or [CLOCK])
-        kept = [row for row in reader if _count(row.get(CLOCK)) <= resumed_at]
-        self.rows = [{name: row.get(name) or "" for name in self.columns} for row in kept]
+        return [{name: row.get(name) or "" for name in self.columns} for row in reader]
 
     @property
     def name(self) -> str:
@@ -65,10 +69,15 @@ class CsvLog(Logger):
         """The run folder's name."""
         return self.path.parent.name
 
+    def history(self, column: str) -> list[tuple[int, float]]:
+        """Images and value of every row so far that has the column."""
+        rows = self._read() if self._begin is None else self._begin
+        return [(_count(row[CLOCK]), float(row[column])) for row in rows if row.get(column)]
+
     def last(self, column: str) -> float:
         """The last value of a column, 0 where there is none."""
-        values = [row[column] for row in self.rows if row.get(column)]
-        return float(values[-1]) if values else 0.0
+        values = self.history(column)
+        return values[-1][1] if values else 0.0
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -81,35 +90,45 @@ class CsvLog(Logger):
         values = {k: _text(v) for k, v in metrics.items() if k not in (CLOCK, "epoch")}
         if not values:
             return
-        fresh = [k for k in values if k not in self.columns]
-        self.columns += fresh
-        merge = bool(self.rows) and self.rows[-1][CLOCK] == images
-        if merge:
-            self.rows[-1] |= values
-        else:
-            self.rows.append({CLOCK: images, **values})
         try:
-            if fresh or merge or self._written < 0:
-                self._rewrite()
+            if self._begin is None and self.path.stat().st_size != self._end:
+                # A person has had it open in an editor.
+                self._begin = self._read()
+            fresh = [k for k in values if k not in self.columns]
+            if fresh and self._begin is None:
+                self._begin = self._read()
+            self.columns += fresh
+            if self._begin is not None:
+                self._rewrite({CLOCK: images} | values)
+            elif self._row[CLOCK] == images:
+                self._write(self._row | values, self._start)
             else:
-                self._append()
+                self._write({CLOCK: images} | values, self._end)
         except OutputError as error:
             self.trouble = self.trouble or error
-        self._written = len(self.rows)
+        except OSError as error:
+            self.trouble = self.trouble or self._unwritten(error)
 
-    def _append(self) -> None:
-        size = self.path.stat().st_size if self.path.exists() else 0
+    def _write(self, row: dict[str, str], start: int) -> None:
+        """A row at the end of the file, or in the last one's place."""
+        text = self._lines([row]).encode()
         try:
-            with self.path.open("a", encoding="utf-8", newline="") as file:
-                file.write(self._lines(self.rows[-1:]))
+            with self.path.open("r+b") as file:
+                file.seek(start)
+                file.write(text)
+                file.truncate()
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             with suppress(OSError):
-                os.truncate(self.path, size)
-            raise OutputError(
-                f"{self.path} cannot be written ({error.strerror or error}): {self._way_out()}"
-            ) from None
+                os.truncate(self.path, start)
+            raise self._unwritten(error) from None
+        self._row, self._start, self._end = row, start, start + len(text)
+
+    def _unwritten(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self.path} cannot be written ({error.strerror or error}): {self._way_out()}"
+        )
 
     def _way_out(self) -> str:
         return f"free some space, then go on with galgen train {self.path.parent} --resume."
@@ -122,9 +141,16 @@ class CsvLog(Logger):
         writer.writerows(rows)
         return text.getvalue()
 
-    def _rewrite(self) -> None:
+    def _rewrite(self, row: dict[str, str]) -> None:
+        """The whole file, with one row more."""
+        rows = self._begin or []
+        if rows and rows[-1][CLOCK] == row[CLOCK]:
+            row = rows.pop() | row
+        text = self._lines([*rows, row], header=True).encode()
         with replacing(self.path, durable=True, way_out=self._way_out()) as temporary:
-            temporary.write_text(self._lines(self.rows, header=True), encoding="utf-8")
+            temporary.write_bytes(text)
+        self._row, self._end, self._begin = row, len(text), None
+        self._start = self._end - len(self._lines([row]).encode())
 
 
 def _text(value: float) -> str:

@@ -55,3 +55,34 @@ def test_a_run_that_starts_anew_keeps_nothing(tmp_path: Path) -> None:
     assert fresh.last("loss") == 0.0
     fresh.log_metrics({"other": 2}, 8)
     assert rows(tmp_path / "metrics.csv") == [{"images": "8", "other": "2"}]
+
+
+def test_only_the_last_row_stays_in_memory(tmp_path: Path) -> None:
+    import sys
+
+    def held(log: CsvLog) -> int:
+        return sum(sys.getsizeof(value) for value in vars(log).values())
+
+    log = CsvLog(tmp_path / "metrics.csv")
+    log.log_metrics({"loss": 1.0}, 8)
+    before = held(log)
+    for images in range(16, 8000, 8):
+        log.log_metrics({"loss": 1.5}, images)
+        if images % 80 == 0:
+            log.log_metrics({"loss": 2.5}, images)
+    assert held(log) <= before + 100
+    found = log.history("loss")
+    assert [images for images, _ in found] == list(range(8, 8000, 8))
+    assert all(value == (1.0 if i == 8 else 1.5 if i % 80 else 2.5) for i, value in found)
+
+
+def test_a_file_that_a_person_changed_is_gone_on_with(tmp_path: Path) -> None:
+    log = CsvLog(tmp_path / "metrics.csv")
+    for images in (8, 16, 24):
+        log.log_metrics({"loss": images}, images)
+    lines = log.path.read_text().splitlines()
+    log.path.write_text("\n".join([*lines[:2], *lines[3:]]) + "\n")
+    log.log_metrics({"loss": 32}, 32)
+    log.log_metrics({"score": 1}, 32)
+    assert [row["images"] for row in rows(log.path)] == ["8", "24", "32"]
+    assert rows(log.path)[-1] == {"images": "32", "loss": "32", "score": "1"}
