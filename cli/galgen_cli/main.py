@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from galgen_cli.data import data
 from galgen_cli.evaluate import evaluate
 from galgen_cli.finetune import finetune
 from galgen_cli.models import models
@@ -44,6 +45,7 @@ app.command()(finetune)
 app.command()(sample)
 app.command()(evaluate)
 app.command()(models)
+app.add_typer(data)
 
 if __name__ == "__main__":
     app()

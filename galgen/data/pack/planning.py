@@ -297,8 +297,10 @@ def of_sets(
     about = [_about(source, each) for source, each in zip(sources, cutouts, strict=True)]
     every = catalogues.joined(about)
     places = [(k, row) for k, each in enumerate(cutouts) for row in range(len(each))]
-    order = sorted(range(len(places)), key=lambda row: every.names[row])
-    every = taken(every, order)
+    order = list(range(len(places)))
+    if len(sources) > 1:
+        order.sort(key=lambda row: every.names[row])
+        every = taken(every, order)
     for name, following in pairwise(every.names):
         if name == following:
             raise ConfigError(
@@ -322,7 +324,11 @@ def of_sets(
         every,
         zeros,
     )
-    notes = [note for each in cutouts for note in each.notes]
+    notes = [note for each in cutouts for note in each.notes if not note.startswith("size ")]
+    if "group" in every.columns and whole is None:
+        notes.append(
+            "neighbours overlap: they are held out together by --set data.group=catalogue:group."
+        )
     blank, small = _tried(files, spec.display, notes)
     zeros = None if zeros is None else blank
     dtype = "|u1" if small else "<f4"

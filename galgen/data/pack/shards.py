@@ -11,17 +11,18 @@ import io
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galgen.data.pack.catalogue import Catalogue
 from galgen.data.pack.sources import Source, as_bytes
+from galgen.data.pack.workers import Tick
 from galgen.errors import OutputError
 from galgen.io import Cutout
 
@@ -107,27 +108,25 @@ def placed(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def write_shard(
-    folder: Path,
-    number: int,
-    source: Source,
-    shape: tuple[int, int, int],
-    dtype: str,
-    tick: Callable[[], None] = lambda: None,
-    threads: int = 1,
-) -> Written:
+class ShardTask(NamedTuple):
+    """A shard to write: its pack, number and galaxies, and `shape` and `dtype` as in the index."""
+
+    folder: Path
+    number: int
+    source: Source
+    shape: tuple[int, int, int]
+    dtype: str
+
+
+def write_shard(task: ShardTask, tick: Tick = lambda count: None, threads: int = 1) -> Written:
     """Read the galaxies of a shard, check them, and write the good ones.
 
     Parameters
     ----------
-    folder
-        The pack.
-    number, source
-        Which shard, and its galaxies.
-    shape, dtype
-        As in the index.
+    task
+        What to write.
     tick
-        Called after each galaxy.
+        Called with 1 after each galaxy.
     threads
         That read.
 
@@ -136,6 +135,7 @@ def write_shard(
     OutputError
         If it cannot be written.
     """
+    folder, number, source, shape, dtype = task
     path, beside = folder / shard_name(number), sidecar(folder, number)
     for stale in (*folder.glob(f".{path.name}.*.tmp"), *beside.parent.glob(f".{beside.name}.*")):
         with suppress(OSError):
@@ -153,7 +153,7 @@ def write_shard(
         else:
             rows.append(row)
             facts.append(outcome)
-        tick()
+        tick(1)
     size, sha256 = _save(path, pixels[: len(rows)]) if rows else (0, "")
     distinct, facts_of = _distinct(facts)
     about = source.texts(rows, facts)

@@ -102,7 +102,8 @@ class FileSource:
 
     def read(self, threads: int = 1) -> Iterator[Cutout | str]:
         """Every galaxy, or why it must be left out."""
-        if threads == 1:
+        # Pillow decodes outside the interpreter's lock; the FITS reader is too short to gain.
+        if threads == 1 or not self.reader.raster:
             yield from map(self._one, self.entries)
             return
         with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""Shards written by several processes at once, which stop at once when one of them fails."""
+"""Shards written or checked by several processes, which all stop when one of them fails."""
 
 from __future__ import annotations
 
@@ -10,25 +10,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as ended
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
-from galgen.data.pack.shards import Written, write_shard
-from galgen.data.pack.sources import FileSource, Source
 from galgen.errors import OutputError
 
+T = TypeVar("T")
+R = TypeVar("R")
+Tick = Callable[[int], None]
+Work = Callable[[T, Tick, int], R]
 #: Seconds between two looks at how far they are.
 _LOOK = 0.1
-
-
-class Task(NamedTuple):
-    """A shard to write, and its galaxies; arguments of `galgen.data.pack.shards.write_shard`."""
-
-    folder: Path
-    number: int
-    source: Source
-    shape: tuple[int, int, int]
-    dtype: str
 
 
 class _Stopped(Exception):
@@ -42,39 +33,41 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def write_all(
-    tasks: Sequence[Task],
+def run_all(
+    work: Work[T, R],
+    tasks: Sequence[T],
     workers: int,
-    advance: Callable[[int], None],
-    finished: Callable[[Written], None],
+    advance: Tick,
+    finished: Callable[[R], None],
+    what: object,
 ) -> None:
-    """Write shards, in this process if one is enough.
+    """Do tasks, in this process if one is enough.
 
     Parameters
     ----------
+    work
+        A function of (task, tick, threads) at the top of its module: it calls `tick` with the
+        number of galaxies that it has done since the last call, often.
     tasks
-        The shards.
+        What `work` is called with, once each.
     workers
         Processes at most. They are started afresh, so a script that asks for more than one needs
-        the usual ``if __name__ == "__main__"``.
+        the usual ``if __name__ == "__main__"``. A lone process has as many threads.
     advance
-        Called with the number of galaxies that were read since the last call.
+        Called here with the number of galaxies since the last call.
     finished
-        Called with each complete shard; what it raises ends the work.
+        Called here with each result, in any order; what it raises ends the work.
+    what
+        The pack or folder, for messages.
 
     Raises
     ------
     OutputError
-        If a shard cannot be written, or a process dies.
+        If a process dies.
     """
-    # A set in memory would be made anew in each process.
-    if min(workers, len(tasks)) <= 1 or not tasks[0].source.portable:
+    if min(workers, len(tasks)) <= 1:
         for task in tasks:
-            pictures = isinstance(task.source, FileSource) and task.source.reader.raster
-            # Pillow decodes outside the interpreter's lock; the FITS reader is too short to gain.
-            finished(
-                write_shard(*task, tick=lambda: advance(1), threads=workers if pictures else 1)
-            )
+            finished(work(task, advance, max(1, workers)))
         return
     context = multiprocessing.get_context("spawn")
     read, stop = context.Value("Q", 0), context.Value("b", 0)
@@ -83,7 +76,7 @@ def write_all(
         min(workers, len(tasks)), context, initializer=_begin, initargs=(read, stop)
     ) as pool:
         try:
-            pending = {pool.submit(_write, task) for task in tasks}
+            pending = {pool.submit(_work, work, task) for task in tasks}
             while pending:
                 done, pending = wait(pending, _LOOK, FIRST_COMPLETED)
                 now = read.value
@@ -93,9 +86,9 @@ def write_all(
                     finished(future.result())
         except BrokenProcessPool:
             raise OutputError(
-                f"{tasks[0].folder}: a process that reads died, probably for want of memory: "
-                "give fewer --workers or a smaller --shard-size; the same command goes on with "
-                "what is complete."
+                f"{what}: a process that reads died, probably for want of memory: give fewer "
+                "--workers or a smaller --shard-size; the same command goes on with what is "
+                "complete."
             ) from None
         finally:
             stop.value = 1
@@ -119,12 +112,13 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _write(task: Task) -> Written:
-    def tick() -> None:
+def _work(work: Work[T, R], task: T) -> R:
+    read, stop = _shared["read"], _shared["stop"]
+
+    def tick(count: int) -> None:
         with read.get_lock():
-            read.value += 1
+            read.value += count
         if stop.value:
             raise _Stopped
 
-    read, stop = _shared["read"], _shared["stop"]
-    return write_shard(*task, tick=tick)
+    return work(task, tick, 1)

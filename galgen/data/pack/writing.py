@@ -19,12 +19,14 @@ from galgen.data.pack.planning import Plan, make_plan, of_sets
 from galgen.data.pack.shards import (
     PLAN,
     UNFINISHED,
+    ShardTask,
     Written,
     placed,
     read_written,
+    write_shard,
 )
 from galgen.data.pack.sources import Source
-from galgen.data.pack.workers import Task, cores, write_all
+from galgen.data.pack.workers import cores, run_all
 from galgen.data.source import canonical
 from galgen.errors import ConfigError, DataError, OutputError
 
@@ -196,10 +198,12 @@ def run(
         if done is not None:
             finished(done)
     tasks = [
-        Task(job.folder, number, job.source.part(plan.rows(number)), plan.shape, plan.dtype)
+        ShardTask(job.folder, number, job.source.part(plan.rows(number)), plan.shape, plan.dtype)
         for number in job.todo
     ]
-    write_all(tasks, workers or cores(), progress, finished)
+    # A set in memory would be made anew in each process.
+    processes = (workers or cores()) if job.source.portable else 1
+    run_all(write_shard, tasks, processes, progress, finished, job.folder)
     return finish(job.folder) if job.whole else None
 
 
