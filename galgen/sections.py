@@ -165,7 +165,7 @@ class TrainConfig(Section):
     batch: int = Field(32, ge=2, description="global batch, over all devices")
     devices: int | Literal["auto"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    nodes: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    nodes: int | Literal["auto"] = "auto"
     precision: Literal["auto", "32", "bf16"] = "auto"
     compile: Literal["auto", "on", "off"] = Field("auto", description="compiled networks")
     micro_batch: int | None = Field(

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from galgen.sections import DataConfig
 
-RUN, MORE = "Run", "Everywhere"
+RUN, MACHINE, MORE = "Run", "Machine", "Everywhere"
 
 
 def _option(*names: str, help: str, panel: str | None = None, **more: Any) -> Any:
@@ -33,8 +33,16 @@ Minutes = Annotated[
     float | None, _option("--minutes", help="stop early after so many minutes", panel=RUN)
 ]
 Batch = Annotated[int | None, _option("--batch", help="batch over all devices [32]", panel=RUN)]
-Devices = Annotated[str | None, _option("--devices", help="how many, or auto", panel=RUN)]
-Precision = Annotated[str | None, _option("--precision", help="auto, 32 or bf16", panel=RUN)]
+Devices = Annotated[
+    str | None, _option("--devices", help="how many of a node, or auto", panel=MACHINE)
+]
+Nodes = Annotated[
+    str | None, _option("--nodes", help="how many, under torchrun or srun, or auto", panel=MACHINE)
+]
+Precision = Annotated[str | None, _option("--precision", help="auto, 32 or bf16", panel=MACHINE)]
+Compile = Annotated[
+    str | None, _option("--compile", help="compiled networks: auto, on or off", panel=MACHINE)
+]
 Logger = Annotated[
     str | None, _option("--logger", help="csv, tensorboard, wandb, with commas", panel=RUN)
 ]
@@ -64,8 +72,9 @@ def layers(config: Path | None, settings: list[str] | None, **options: Any) -> l
         given["data.condition"] = ";".join(given["data.condition"])
     if "train.images" in given:
         given["train.images"] = parse_count(given["train.images"])
-    if "train.devices" in given and given["train.devices"] != "auto":
-        given["train.devices"] = _devices(given["train.devices"])
+    for name in ("devices", "nodes"):
+        if given.get(f"train.{name}", "auto") != "auto":
+            given[f"train.{name}"] = _count(f"--{name}", given[f"train.{name}"])
     return [
         load_yaml(config) if config is not None else {},
         parse_settings(settings or []),
@@ -73,13 +82,13 @@ def layers(config: Path | None, settings: list[str] | None, **options: Any) -> l
     ]
 
 
-def _devices(text: str) -> int:
+def _count(option: str, text: str) -> int:
     from galgen.errors import ConfigError
 
     try:
         return int(text)
     except ValueError:
-        raise ConfigError(f"--devices {text}: give a number, or auto.") from None
+        raise ConfigError(f"{option} {text}: give a number, or auto.") from None
 
 
 def reading(data: DataConfig) -> dict[str, Any]:

@@ -34,7 +34,9 @@ def train(
     minutes: options.Minutes = None,
     batch: options.Batch = None,
     devices: options.Devices = None,
+    nodes: options.Nodes = None,
     precision: options.Precision = None,
+    compile_: options.Compile = None,
     logger: options.Logger = None,
     out: options.Out = None,
     resume: Annotated[
@@ -64,7 +66,9 @@ def train(
             train__minutes=minutes,
             train__batch=batch,
             train__devices=devices,
+            train__nodes=nodes,
             train__precision=precision,
+            train__compile=compile_,
             train__logger=logger,
             seed=seed,
         )
@@ -139,5 +143,5 @@ def report(talk: Talk, outcome: Outcome) -> None:
         }
     )
     if outcome.reason == "interrupted" and talk.first:
-        # From the first process alone: for torchrun and srun it is a failure, which ends the others.
+        # From the first alone: for torchrun and srun it is a failure, which ends the others.
         raise typer.Exit(INTERRUPTED)

@@ -98,8 +98,9 @@ def count_replicas(config: RunConfig) -> tuple[int, int]:
     available = torch.cuda.device_count() if accelerator == "cuda" else 1
     start = launch.find()
     devices, nodes = start.replicas(train.devices, train.nodes, available)
-    if devices < 1:
-        raise ConfigError(f"--devices {devices}: use at least one, or auto.")
+    for option, count in (("--devices", devices), ("--nodes", nodes)):
+        if count < 1:
+            raise ConfigError(f"{option} {count}: use at least one, or auto.")
     if accelerator != "cpu" and devices > available and start.kind != "plain":
         raise ConfigError(
             f"{start.by} started {devices} processes on this node, of which each sees "

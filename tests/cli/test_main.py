@@ -34,7 +34,7 @@ def test_help_names_the_verbs_and_every_option_of_the_design() -> None:
     shared = ["--seed", "--json", "--dry-run", "--debug"]
     options = {
         "train": "--model --size --crop --bands --labels --images --minutes --batch --devices "
-        "--precision --logger --out --resume --config --set",
+        "--nodes --compile --precision --logger --out --resume --config --set",
         "finetune": "--freeze --freeze-unit --freeze-critic --images --batch --config --set",
         "sample": "-n --fits --png --jpg --cube --label --out",
         "evaluate": "--real --metrics --against -n --crop --size --bands --out",

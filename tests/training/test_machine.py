@@ -67,8 +67,9 @@ def test_a_machine_without_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> N
 def test_more_devices_than_there_are(one_gpu: None) -> None:
     with pytest.raises(ConfigError, match="--devices 2: this machine has 1, so give that or auto"):
         choose(RunConfig.build({"train.accelerator": "cuda", "train.devices": 2}))
-    with pytest.raises(ConfigError, match="--devices 0"):
-        choose(RunConfig.build({"train.accelerator": "cpu", "train.devices": 0}))
+    for name in ("devices", "nodes"):
+        with pytest.raises(ConfigError, match=f"--{name} 0: use at least one"):
+            choose(RunConfig.build({"train.accelerator": "cpu", f"train.{name}": 0}))
 
 
 def test_auto_is_the_tasks_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
