@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from galgen.data import module, stretched
 from galgen.data.augment import Augmentation
-from galgen.data.module import Batch, CutoutDataModule
+from galgen.data.module import CutoutDataModule
+from galgen.data.stretched import Batch, StretchedCutouts
 from galgen.errors import ConfigError, DataError
 from galgen.randomness import generator
 from galgen.stretch import Stretch
@@ -135,3 +137,73 @@ def test_turned_frames_without_fill_come_from_larger_cutouts(tmp_path: Path) -> 
     # Every corner holds sky of the larger frame: nothing was filled in.
     corners = images[..., [0, 0, -1, -1], [0, -1, 0, -1]]
     assert bool((corners != 0).all())
+
+
+def test_a_set_too_large_to_keep_gives_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, read = simulated(stretch="minmax"), simulated(stretch="minmax")
+    expected = batches(kept, 7)
+    assert kept.train_set.kept is not None
+    monkeypatch.setattr(stretched, "memory", lambda: 2000)
+    monkeypatch.setattr(module, "KEEP_BYTES", 2000)
+    found = batches(read, 7)
+    assert read.train_set.kept is None
+    assert read.stretch == kept.stretch
+    for one, two in zip(expected, found, strict=True):
+        assert torch.equal(one["images"], two["images"])
+
+
+def test_large_sets_are_fitted_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIT_VALUES", 10 * 3 * 16 * 16)
+    data = simulated()
+    rows = data.split[0][::4]
+    flux = torch.from_numpy(data.cutouts.read(rows.tolist()))
+    assert len(flux) == 9
+    assert data.stretch == Stretch.fit(flux, "asinh")
+    assert data.variance == float(data.stretch(flux).var(dim=0, unbiased=False).mean())
+
+
+def test_a_set_stays_on_the_device_where_a_quarter_of_it_is_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = torch.device("meta")
+    data = simulated()
+    data.setup("fit")
+    one = data.train_set
+    assert one.kept is not None
+    size = 4 * one.kept.numel()
+    monkeypatch.setattr(stretched, "device_memory", lambda asked: 4 * size - 1)
+    one.settle(device)
+    assert one.kept.device.type == "cpu"
+    monkeypatch.setattr(stretched, "device_memory", lambda asked: 4 * size)
+    one.settle(device)
+    assert one.kept.device == device
+    assert one.resident
+    # What it takes there is no reason to give it up when a training goes on.
+    monkeypatch.setattr(stretched, "device_memory", lambda asked: 0)
+    one.settle(device)
+    assert one.kept.device == device
+    # Larger than what memory keeps, and still it fits there.
+    monkeypatch.setattr(stretched, "KEEP_BYTES", 0)
+    monkeypatch.setattr(stretched, "device_memory", lambda asked: 4 * size)
+    fresh = StretchedCutouts(data.cutouts, data.split[0], data.stretch)
+    fresh.settle(device)
+    assert fresh.resident
+
+
+@pytest.mark.parametrize("condition", [(), ("redshift",)])
+def test_batches_from_a_device_are_those_from_memory(
+    condition: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = batches(simulated(condition=condition), 7)
+    monkeypatch.setattr(StretchedCutouts, "resident", True)
+    data = simulated(condition=condition, workers=2)
+    data.setup("fit")
+    loader = data.train_dataloader()
+    assert loader.num_workers == 0
+    first = next(iter(loader))
+    assert first["rows"].shape == (8,)
+    assert "images" not in first
+    for one, two in zip(expected, batches(data, 7), strict=True):
+        assert one.keys() == two.keys()
+        for name, value in one.items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(two[name]))

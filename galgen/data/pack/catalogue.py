@@ -164,11 +164,37 @@ class Columns(Mapping[str, Sequence[str]]):
         column = self._column(name)
         return column.astype(column.dtype.newbyteorder("="))
 
+    def present(self) -> NDArray[np.bool_]:
+        """Rows in which anything stands: a galaxy may have none in the table of its set."""
+        names = () if self._table is None else self._table.dtype.names or ()
+        columns = [self._column(name) for name in names]
+        if self.shared or not columns or any(column.dtype.kind == "i" for column in columns):
+            return np.ones(self._rows if self._table is None else len(self._table), dtype=np.bool_)
+        there = [c != b"" if c.dtype.kind == "S" else ~np.isnan(c) for c in columns]
+        return np.logical_or.reduce(there)
+
     def _column(self, name: str) -> NDArray[Any]:
         if self._table is None or name not in (self._table.dtype.names or ()):
             raise KeyError(name)
         column: NDArray[Any] = self._table[name]
         return column
+
+
+class Rows(Mapping[str, Sequence[str]]):
+    """Some rows of columns of text, each taken when it is asked for."""
+
+    def __init__(self, columns: Texts, rows: NDArray[np.int64]) -> None:
+        self._columns, self._rows = columns, rows.tolist()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __getitem__(self, name: str) -> Sequence[str]:
+        column = self._columns[name]
+        return [column[row] for row in self._rows]
 
 
 def _bytes(texts: Sequence[str]) -> NDArray[np.bytes_]:

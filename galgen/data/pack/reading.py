@@ -239,7 +239,14 @@ class PackOrigin:
             if not self.about.columns:
                 columns.refuse_no_table(self.root, said, otherwise)
             path = self.root / str(self.index.catalogue["file"])
-            return Opened(Table(path, self.about.columns), self.rows)
+            assert isinstance(self.about.columns, catalogues.Columns)
+            there = self.about.columns.present()
+            if there.all():
+                return Opened(Table(path, self.about.columns), self.rows)
+            # Integers of 17 digits would not stay so beside the empty cells of the others.
+            rows = np.where(there, np.cumsum(there) - 1, -1)[self.rows]
+            some = catalogues.Rows(self.about.columns, np.flatnonzero(there))
+            return Opened(Table(path, some), rows)
         return FolderOrigin(self.root, self.names).table(file, said, otherwise)
 
     def headers(self) -> tuple[Mapping[str, Sequence[str]], NDArray[np.int64]]:
