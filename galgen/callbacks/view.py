@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress_bar import ProgressBar
@@ -139,7 +140,7 @@ class State:
             ("images", f"{self.images:,} of {self.total:,}"),
             ("speed", f"{_speed(self.speed)} images/s"),
             ("time", duration(self.spent)),
-            ("left", "–" if self.left is None else f"about {duration(self.left)}"),
+            ("left", "-" if self.left is None else f"about {duration(self.left)}"),
         ]
         networks = []
         for name in ("critic", "generator"):
@@ -148,7 +149,7 @@ class State:
         yield networks
         found = [f"{t} {short(means[n])}" for n, t in _PENALTIES.items() if n in means]
         more = [("stage", self.stage)] if self.stage else []
-        more.append(("penalties", ", ".join(found) or "–"))
+        more.append(("penalties", ", ".join(found) or "-"))
         if "ada_p" in means:
             more.append(("ada p", f"{means['ada_p']:.3f}"))
         more.append(("learning rate", short(means.get("learning_rate"))))
@@ -172,8 +173,9 @@ class State:
         """Title, bar, and values in one or two columns."""
         width = min(options.max_width, WIDEST)
         pairs = 2 if width >= TWO_COLUMNS else 1
+        cut: Any = "crop" if options.ascii_only else "ellipsis"
         head = Table.grid(expand=True, padding=(0, 1, 0, 0), pad_edge=False)
-        head.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        head.add_column(no_wrap=True, overflow=cut, ratio=1)
         head.add_column(no_wrap=True, justify="right")
         head.add_row(Text(self.title, "bold"), Text(self.where, "dim"))
         bar = Table.grid(expand=True, padding=(0, 1, 0, 0))
@@ -195,7 +197,7 @@ class State:
         value = width // pairs - _LABEL - 2
         for _ in range(pairs):
             body.add_column(width=_LABEL, no_wrap=True, style="dim")
-            body.add_column(width=value, no_wrap=True, overflow="ellipsis")
+            body.add_column(width=value, no_wrap=True, overflow=cut)
         for group in self._groups(options.ascii_only):
             for start in range(0, len(group), pairs):
                 cells = [cell for row in group[start : start + pairs] for cell in row]
@@ -206,7 +208,7 @@ class State:
         for part in (head, bar, body):
             whole.add_row(part)
         if self.trouble():
-            whole.add_row(Text(self.trouble(), "yellow", no_wrap=True, overflow="ellipsis"))
+            whole.add_row(Text(self.trouble(), "yellow", no_wrap=True, overflow=cut))
         yield whole
 
 
@@ -214,10 +216,10 @@ def short(value: float | None) -> str:
     """Three digits of a number.
 
     >>> short(0.69314), short(1234.5), short(2.5e-05), short(None)
-    ('0.693', '1,234', '2.5e-05', '–')
+    ('0.693', '1,234', '2.5e-05', '-')
     """
     if value is None or math.isnan(value):
-        return "–"
+        return "-"
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
@@ -264,4 +266,4 @@ def sparkline(values: Sequence[float], count: int = TREND) -> str:
 
 
 def _speed(speed: float | None) -> str:
-    return "–" if speed is None else f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+    return "-" if speed is None else f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"

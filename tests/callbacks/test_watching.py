@@ -12,9 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from galgen import checkpoint
-from galgen.callbacks.log import LogMeans
 from galgen.callbacks.metrics import SEED, FrechetCallback
-from galgen.callbacks.progress import TrainingProgress
 from galgen.errors import ConfigError
 from galgen.metrics.features import PhysicsFeatures
 from galgen.metrics.frechet import FrechetDistance
@@ -119,44 +117,3 @@ def test_grids_show_the_same_latents_a_class_a_row(tmp_path: Path) -> None:
     names = [sheet[2 + k * (side + 2) :][:side, : left - 2] for k in range(rows)]
     assert all((name.max(axis=2) > 150).any() for name in names)
     assert not np.array_equal(names[0], names[1])
-
-
-def test_progress_without_a_terminal_is_a_line_now_and_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import galgen.callbacks.progress as progress
-
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    text = io.StringIO()
-    train(tiny(), out=tmp_path / "a", console=Console(file=text, width=200))
-    lines = text.getvalue().splitlines()
-    assert len(lines) == 12
-    assert lines[2].startswith("24 of 96 images, ")
-    assert "images/s, critic 0." in lines[2]
-    assert lines[2].endswith("min left")
-    text = io.StringIO()
-    train(tiny(), out=tmp_path / "b", console=Console(file=text, force_terminal=True, width=120))
-    assert "96 of 96 images" in text.getvalue()
-
-
-def test_a_bar_is_taken_away_after_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bars = []
-    original = TrainingProgress.on_train_start
-
-    def remember(self: TrainingProgress, *args: object) -> None:
-        original(self, *args)  # type: ignore[arg-type]
-        bars.append((self, self._bar))
-
-    def broken(*_: object) -> None:
-        raise RuntimeError("torn")
-
-    monkeypatch.setattr(TrainingProgress, "on_train_start", remember)
-    monkeypatch.setattr(LogMeans, "on_train_batch_end", broken)
-    console = Console(file=io.StringIO(), force_terminal=True)
-    with pytest.raises(RuntimeError, match="torn"):
-        train(tiny(), out=tmp_path, console=console)
-    ((callback, bar),) = bars
-    assert callback._bar is None
-    assert bar.live.is_started is False
