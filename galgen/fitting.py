@@ -28,7 +28,7 @@ from galgen.data.module import CutoutDataModule
 from galgen.errors import OutputError
 from galgen.io.atomic import ELSEWHERE, clear_leftovers
 from galgen.models.base import AdversarialModule
-from galgen.recovery import Slower, go_back
+from galgen.recovery import MOST, Slower, go_back
 from galgen.runs import LAST, make_folder
 from galgen.training.csvlog import CsvLog
 from galgen.training.group import Replicas, environment, of_first, together
@@ -127,7 +127,7 @@ def fit(
         if say is not None:
             say(
                 f"{diverged} Going back to {resume_from} with half the learning rate, "
-                f"time {slower.times}."
+                f"{slower.times} of at most {MOST} times."
             )
     if ending.trouble is not None:
         raise ending.trouble

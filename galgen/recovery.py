@@ -172,9 +172,9 @@ class Slower(L.Callback):
         """
         if module.rollbacks >= MOST:
             raise ConfigError(
-                f"{str(trouble).rstrip('.')}, after going back {MOST} times, each with half the "
-                f"learning rate: start again with a smaller recipe.lr or stronger penalties "
-                f"(recipe.r1, recipe.r2, recipe.gp); {good} holds the run before."
+                f"{str(trouble).rstrip('.')}; it had gone back {MOST} times, each time with half "
+                f"the learning rate, and ends here: {good} is whole, start again with a smaller "
+                "recipe.lr, or stronger penalties (recipe.r1, recipe.r2, recipe.gp)."
             )
         return cls(module.lr_scale / 2, module.rollbacks + 1)
 

@@ -112,6 +112,7 @@ def save(
     failure = ""
     if trainer.is_global_zero:
         try:
+            _all_logged(trainer)
             _write(checkpoint, path, keep)
         except OutputError as error:
             failure = str(error)
@@ -120,6 +121,14 @@ def save(
         failure = str(trainer.strategy.broadcast(failure))
     if failure:
         raise OutputError(failure)
+
+
+def _all_logged(trainer: L.Trainer) -> None:
+    """A run goes on from a checkpoint, and would lack rows that could not be written before it."""
+    for logger in trainer.loggers:
+        trouble = getattr(logger, "trouble", None)
+        if isinstance(trouble, OutputError):
+            raise trouble
 
 
 def _write(content: dict[str, Any], path: Path, keep: Path | None) -> None:
@@ -200,7 +209,8 @@ class Snapshots(L.Callback):
         if self.resumed is None:
             save(trainer, self.folder / PREVIOUS)
         else:
-            self._of_interval = module.clock.crossed(self.every)
+            # Gone back to previous.ckpt, last.ckpt is of a future that is gone.
+            self._of_interval = self.resumed.name == LAST and module.clock.crossed(self.every)
 
     def offer(self, values: Mapping[str, float]) -> None:
         """Metrics of the present weights, lower is better; called before the batch ends.
