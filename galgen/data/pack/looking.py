@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from galgen.bands import ImageSpec
 from galgen.data.facts import spec_of
 from galgen.data.folder import BUILT_IN
+from galgen.data.loading import stop_if_bad
 from galgen.data.pack import index as indices
 from galgen.data.pack.checking import refuse_unfinished
-from galgen.data.loading import stop_if_bad
 from galgen.data.pack.planning import make_plan, stated
 from galgen.data.pack.sources import FileSource
 from galgen.data.sets import CutoutSet, open_set

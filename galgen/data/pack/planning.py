@@ -56,8 +56,8 @@ class Plan:
         Sentences on the size that was chosen.
     entries, names
         How many galaxies are read, and a hash of what they are called.
-    per_shard
-        Galaxies that are read for a shard.
+    shard_bytes, per_shard
+        Bytes of pixels in a shard, and galaxies that are read for one.
     zeros
         As `FileSource.zeros`.
     own, tables
@@ -74,6 +74,7 @@ class Plan:
     dtype: str
     entries: int
     names: str
+    shard_bytes: int
     per_shard: int
     classes: tuple[str, ...] = ()
     zeros: bool | None = None
@@ -191,6 +192,7 @@ def _of_folder(
         dtype=dtype,
         entries=len(entries),
         names=_hash(f"{entry.name}\0{entry.files}" for entry in _relative(entries, root)),
+        shard_bytes=shard_bytes,
         per_shard=_per_shard(shape, dtype, shard_bytes),
         classes=index.classes,
         zeros=zeros,
@@ -286,14 +288,16 @@ def of_sets(
         if "size" not in asked:
             asked["size"] = asked.get("crop", whole.checked)
     options = tuple(sorted(asked.items()))
-    cutouts = [opened(source, options) for source in sources]
-    spec = cutouts[0].spec
-    for source, other in zip(sources, cutouts, strict=True):
-        if other.spec != spec:
+    cutouts: list[CutoutSet] = []
+    for source in sources:
+        same = whole is None or indices.read(source).checked == whole.checked or "size" in given
+        cutouts += [opened(source, options)] if same else []
+        if not same or cutouts[-1].spec != cutouts[0].spec:
             raise ConfigError(
                 f"{source} and {sources[0]} differ in size, bands, unit or scale: "
                 "only packs of one kind can become one."
             )
+    spec = cutouts[0].spec
     about = [_about(source, each) for source, each in zip(sources, cutouts, strict=True)]
     every = catalogues.joined(about)
     places = [(k, row) for k, each in enumerate(cutouts) for row in range(len(each))]
@@ -343,6 +347,7 @@ def of_sets(
         dtype=dtype,
         entries=len(places),
         names=_hash([*every.names, *(repr(_hashes(source)) for source in sources)]),
+        shard_bytes=shard_bytes,
         per_shard=_per_shard(spec.shape, dtype, shard_bytes),
         classes=tuple(sorted({folder for folder in every.folders if folder})),
         zeros=zeros,

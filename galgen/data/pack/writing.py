@@ -218,8 +218,10 @@ def refuse_changes(folder: Path, old: Plan, new: Plan) -> None:
     was, now = old.identity(), new.identity()
     if was == now:
         return
-    options = {**now.pop("options"), "shard-size": now["per_shard"]}
-    before = {**was.pop("options"), "shard-size": was["per_shard"]}
+    options, before = (
+        {**state["options"], "shard-size": f"{state['shard_bytes'] / 1024**2:g}"}
+        for state in (now, was)
+    )
     for name in sorted({*options, *before}):
         if options.get(name) != before.get(name):
             raise DataError(
