@@ -257,8 +257,10 @@ def open_set(
         return merged(built_in, merge or {}, str(source))
     from galgen.data.folder_set import open_folder
     from galgen.data.pack.index import is_pack
+    from galgen.data.pack.merging import refuse_unfinished
     from galgen.data.pack.reading import open_pack
 
+    refuse_unfinished(Path(source))
     found = (open_pack if is_pack(source) else open_folder)(
         source,
         size=size,

@@ -157,7 +157,7 @@ def test_what_was_stopped_goes_on_and_ends_the_same(folder: Path, tmp_path: Path
         look(out)
     with pytest.raises(DataError, match="not finished"):
         prepare_check(out)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=r"not finished, .* galgen data merge"):
         open_set(out)
     job = prepare(folder, out, shard_bytes=FOUR)
     assert (job.left, job.todo) == (6, (6, 7))

@@ -13,9 +13,8 @@ import numpy as np
 from galgen.data.pack import catalogue as catalogues
 from galgen.data.pack import index as indices
 from galgen.data.pack.index import PackIndex, Shard
-from galgen.data.pack.merging import is_part, read_plan
+from galgen.data.pack.merging import refuse_unfinished
 from galgen.data.pack.planning import Plan, make_plan
-from galgen.data.pack.shards import read_written
 from galgen.data.pack.sources import Source
 from galgen.data.pack.workers import Tick, cores, run_all
 from galgen.errors import DataError
@@ -68,24 +67,6 @@ def prepare_check(source: str | Path, **options: Any) -> Check:
         return Check(folder, index.count, index)
     plan, files = make_plan(source, options, indices.SHARD_BYTES, 1.0)
     return Check(folder, len(files), None, plan, files)
-
-
-def refuse_unfinished(folder: Path) -> None:
-    """Say of a pack without an index how far it is.
-
-    Raises
-    ------
-    DataError
-        If the folder is one.
-    """
-    if is_part(folder) and not indices.is_pack(folder):
-        plan = read_plan(folder)
-        done = sum(read_written(folder, number) is not None for number in range(plan.shards))
-        raise DataError(
-            f"{folder} is a pack that is not finished, with {done} of {plan.shards} shards: give "
-            f"the command galgen data pack again, or galgen data merge {folder} after the jobs of "
-            "an array."
-        )
 
 
 def run_check(

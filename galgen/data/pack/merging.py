@@ -52,6 +52,24 @@ def is_part(folder: Path) -> bool:
     return (folder / UNFINISHED / PLAN).is_file()
 
 
+def refuse_unfinished(folder: Path) -> None:
+    """Say of a pack without an index how far it is.
+
+    Raises
+    ------
+    DataError
+        If the folder is one.
+    """
+    if is_part(folder) and not indices.is_pack(folder):
+        plan = read_plan(folder)
+        done = sum(read_written(folder, number) is not None for number in range(plan.shards))
+        raise DataError(
+            f"{folder} is a pack that is not finished, with {done} of {plan.shards} shards: give "
+            f"the command galgen data pack again, or galgen data merge {folder} after the jobs of "
+            "an array."
+        )
+
+
 def finish(folder: str | Path, bad_fraction: float | None = None) -> PackIndex:
     """Write catalogue and index of a pack whose shards are all there.
 
