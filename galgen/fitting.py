@@ -25,7 +25,7 @@ from galgen.callbacks.progress import TrainingProgress
 from galgen.callbacks.snapshots import Snapshots, chosen_alone
 from galgen.config import RunConfig
 from galgen.data.module import CutoutDataModule
-from galgen.errors import OutputError
+from galgen.errors import DataError, OutputError, UserError
 from galgen.io.atomic import ELSEWHERE, clear_leftovers
 from galgen.models.base import AdversarialModule
 from galgen.recovery import MOST, Slower, go_back
@@ -129,8 +129,8 @@ def fit(
                 f"{diverged} Going back to {resume_from} with half the learning rate, "
                 f"{slower.times} of at most {MOST} times."
             )
-    if ending.trouble is not None:
-        raise ending.trouble
+    if ending.reason == "trouble":
+        raise _trouble(ending.trouble, run, model.clock.images)
     picture = None
     if trainer.is_global_zero:
         try:
@@ -222,6 +222,21 @@ def _back(
 
     good = of_first(find) if dist.is_available() and dist.is_initialized() else find()
     return good, Slower.than(model, diverged, good)
+
+
+def _trouble(own: UserError | None, run: Path, images: int) -> UserError:
+    """What ended the run, the same on every replica, so that the first can say it."""
+    found = [own]
+    if dist.is_available() and dist.is_initialized():
+        found = [None] * dist.get_world_size()
+        dist.all_gather_object(found, own)
+    error = next(error for error in found if error is not None)
+    if isinstance(error, DataError):
+        error = DataError(
+            f"{error} Training stopped at {images:,} images, and last.ckpt holds that moment: put "
+            f"the file back as it was, then go on with galgen train {run} --resume."
+        )
+    return error
 
 
 def _on_full_disk(error: OutputError, run: Path) -> OutputError:
