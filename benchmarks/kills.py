@@ -1,12 +1,12 @@
 """Whether a run that is killed goes on as if it had not been: bit for bit, at any moment.
 
-    python benchmarks/kills.py                       (both parts, some 40 minutes on two cores)
-    python benchmarks/kills.py moments --kills 50    (kill -9 at random moments of a small run)
-    python benchmarks/kills.py pairs --pair dcgan    (every pair, 0 and 2 workers, 1 and 2 processes)
+    python benchmarks/kills.py                      (both parts, some half an hour on two cores)
+    python benchmarks/kills.py moments --kills 50   (kill -9 at random moments of a small run)
+    python benchmarks/kills.py pairs --pair dcgan   (0 and 2 workers, 1 and 2 processes)
 
-*moments*: a small run is killed, with all its processes, after a random time, and gone on with, until
-it has finished; then the next one begins, until there were so many kills. After every kill all
-checkpoints have to be whole, and every run has to end as one that nobody disturbed.
+*moments*: a small run is killed, with all its processes, after a random time, and gone on with,
+until it has finished; then the next one begins, until there were so many kills. After every kill
+all checkpoints have to be whole, and every run has to end as one that nobody disturbed.
 
 *pairs*: N images in one go against N/2, kill -9 one step later, --resume, N/2, for every pair of
 the registry with classes and a number as conditions.

@@ -20,9 +20,18 @@ from __future__ import annotations
 
 
 class GalgenError(Exception):
-    """Base of everything that galgen raises on purpose."""
+    """Base of everything that galgen raises on purpose.
+
+    Attributes
+    ----------
+    exit_code
+        Of the command that it ends.
+    agreed
+        True where every replica raises it alike, so that the first one alone says it.
+    """
 
     exit_code = 1
+    agreed = False
 
 
 class UserError(GalgenError):

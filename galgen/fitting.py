@@ -129,7 +129,7 @@ def fit(
                 f"{diverged} Going back to {resume_from} with half the learning rate, "
                 f"{slower.times} of at most {MOST} times."
             )
-    if ending.reason == "trouble":
+    if ending.trouble is not None:
         raise _trouble(ending.trouble, run, model.clock.images)
     picture = None
     if trainer.is_global_zero:
@@ -224,18 +224,14 @@ def _back(
     return good, Slower.than(model, diverged, good)
 
 
-def _trouble(own: UserError | None, run: Path, images: int) -> UserError:
-    """What ended the run, the same on every replica, so that the first can say it."""
-    found = [own]
-    if dist.is_available() and dist.is_initialized():
-        found = [None] * dist.get_world_size()
-        dist.all_gather_object(found, own)
-    error = next(error for error in found if error is not None)
+def _trouble(error: UserError, run: Path, images: int) -> UserError:
+    """The sentence of what ended the run, the same on every replica."""
     if isinstance(error, DataError):
         error = DataError(
             f"{error} Training stopped at {images:,} images, and last.ckpt holds that moment: put "
             f"the file back as it was, then go on with galgen train {run} --resume."
         )
+    error.agreed = True
     return error
 
 

@@ -171,11 +171,13 @@ class Slower(L.Callback):
             If it has been slowed down often enough.
         """
         if module.rollbacks >= MOST:
-            raise ConfigError(
+            error = ConfigError(
                 f"{str(trouble).rstrip('.')}; it had gone back {MOST} times, each time with half "
                 f"the learning rate, and ends here: {good} is whole, start again with a smaller "
                 "recipe.lr, or stronger penalties (recipe.r1, recipe.r2, recipe.gp)."
             )
+            error.agreed = True
+            raise error
         return cls(module.lr_scale / 2, module.rollbacks + 1)
 
 

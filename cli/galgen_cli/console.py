@@ -160,7 +160,7 @@ class Talk:
     def _fail(self, sentence: str, code: int, error: BaseException | None = None) -> NoReturn:
         # Of several replicas, those speak that met something on their own.
         notes = [f"{note}: " for note in getattr(error, "__notes__", ())]
-        if self.first or notes or alone():
+        if self.first or (not getattr(error, "agreed", False) and (notes or alone())):
             print(f"galgen: {''.join(notes)}{sentence}", file=sys.stderr)
         raise typer.Exit(code)
 

@@ -246,7 +246,7 @@ def together(trainer: L.Trainer) -> Iterator[None]:
             raise failed from error
         # That others are lost is said once a node.
         lost = isinstance(error, ReplicaError) and launch.find().local
-        if trainer.global_rank and not lost:
+        if trainer.global_rank and not lost and not getattr(error, "agreed", False):
             error.add_note(f"replica {trainer.global_rank}")
         raise
 
