@@ -95,6 +95,7 @@ def fit(
     model.run = _kept(config)
     model.total_images = settings.images
     model.micro = settings.micro_batch
+    model.passes.compile(settings.compile == "on")
     if console is not None and is_first():
         model.say = lambda line: console.print(line, highlight=False, soft_wrap=True)
     quiet_lightning()

@@ -26,9 +26,11 @@ from galgen.randomness import key
 from galgen.recovery import Found, latest, put_aside
 from galgen.runs import CONFIG, RUNS, new_folder, newest_begun, run_label
 from galgen.stretch import Stretch
+from galgen.training import launch
 from galgen.training.group import meet, of_first, told
 from galgen.training.machine import IMAGES, choose, count_replicas, find_accelerator
 from galgen.training.replicas import is_first
+from galgen.training.tuning import agreed, tune
 from galgen.transfer import settle
 
 #: Batches of what Lightning calls an epoch; it means nothing here, so it is long.
@@ -164,9 +166,14 @@ def start(
 ) -> Outcome:
     """Begin a run with a model, in a folder of its own; `opened` is told its name."""
     machine = choose(config)
+    quiet_lightning()
+    choice = tune(config, model, machine) if launch.first() else None
+    met = meet(machine)
+    choice = agreed(choice)
+    config, machine = choice.applied(config, machine)
     config = resolve(config, data, machine)
     say = say or (lambda line: None)
-    for line in [*describe(config, data, machine), *meet(machine)]:
+    for line in [*describe(config, data, machine), *choice.reasons, *met]:
         say(line)
 
     def begin() -> Path:

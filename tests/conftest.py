@@ -22,6 +22,8 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("WANDB_MODE", "offline")
+# Precision and compiling by the rule of thumb, so that no stopwatch decides what a test computes.
+os.environ["GALGEN_TUNING"] = "off"
 
 
 @pytest.fixture
