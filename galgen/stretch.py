@@ -77,8 +77,10 @@ class Stretch:
     def __call__(self, flux: Tensor) -> Tensor:
         """Flux (..., C, H, W) to network space, same shape and dtype."""
         low, scale, gain = self._constants(flux)
-        x = (flux - low) / scale
-        return (torch.asinh(x) if self.kind == "asinh" else x) / gain
+        x = (flux - low).div_(scale)
+        if x.requires_grad:
+            return (torch.asinh(x) if self.kind == "asinh" else x) / gain
+        return (x.asinh_() if self.kind == "asinh" else x).div_(gain)
 
     def inverse(self, x: Tensor) -> Tensor:
         """Network space (..., C, H, W) to flux, same shape and dtype."""
