@@ -431,7 +431,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_kills_at_any_moment_lose_nothing(tmp_path: Path, workers: int) -> None:
-    folder = cubes(tmp_path / "many", 3000)
+    folder = cubes(tmp_path / "many", 1500)
     pack(folder, tmp_path / "one", workers=2, shard_bytes=8 * FOUR)
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -441,7 +441,7 @@ def test_kills_at_any_moment_lose_nothing(tmp_path: Path, workers: int) -> None:
     subprocess.run([*command[:3], str(tmp_path / "timed"), *command[4:]], check=True)
     took = time.monotonic() - begun
     rng = np.random.default_rng(workers)
-    for _ in range(8):
+    for _ in range(6):
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             time.sleep(rng.uniform(0.3, 0.9) * took)
             process.send_signal(signal.SIGKILL)

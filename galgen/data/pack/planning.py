@@ -175,6 +175,12 @@ def _of_folder(
     reader = _whole(reader, facts, given.get("size"), given.get("crop"), sizes)
     kind = majority(facts)
     assert reader.size is not None
+    most, needed = max(min(cutout.native) for cutout in facts), reader.crop or reader.size
+    if most < needed:
+        raise ConfigError(
+            f"{root} holds files of {most} pixels, fewer than the {needed} asked for: lower --size "
+            "or --crop."
+        )
     # Differences that no file of the set can mend show before anything is written.
     first = [cutout for cutout in facts if majority([cutout]) == kind]
     spec_of(first, reader.size, stated(given), str(root), [])
@@ -250,6 +256,8 @@ def _tables(root: Path) -> dict[str, str]:
 
 def _tried(files: Source, integers: bool, notes: list[str]) -> tuple[bool, bool]:
     """Whether areas of exact zeros are flux, and whether pixels fit into a byte each."""
+    if not integers and isinstance(files, FileSource) and files.reader.raster:
+        return True, False
     step = -(-len(files) // (32 if integers else _TRIED))
     good = [each for each in files.part(slice(0, None, step)).read() if not isinstance(each, str)]
     if integers:
