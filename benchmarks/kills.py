@@ -216,11 +216,13 @@ def check_after_kill(out: Path) -> list[str]:
     return found
 
 
-def moments(kills: int, seed: int, devices: int, workers: int, folder: Path) -> dict[str, Any]:
+def moments(
+    kills: int, images: int, seed: int, devices: int, workers: int, folder: Path
+) -> dict[str, Any]:
     """Kill a small run at random moments, again and again."""
     draw = random.Random(seed)
     small = tiny(
-        train__images=768,
+        train__images=images,
         train__devices=devices,
         train__snapshot_images=16,
         train__log_images=8,
@@ -350,6 +352,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("part", nargs="?", choices=["moments", "pairs"])
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--images", type=int, default=768, help="length of the run of moments")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pair", nargs="+", default=[case.pair for case in CASES])
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
@@ -363,7 +366,8 @@ def main() -> int:
         if asked.part != "pairs":
             place = folder / "moments"
             place.mkdir()
-            found = moments(asked.kills, asked.seed, asked.devices[0], asked.workers[0], place)
+            how = asked.devices[0], asked.workers[0]
+            found = moments(asked.kills, asked.images, asked.seed, *how, place)
             faults += len(found["faults"])
             print(json.dumps(found), flush=True)
         if asked.part != "moments":
