@@ -104,6 +104,9 @@ def test_commands_exist(page: Path) -> None:
         if words and not words[0].startswith("-"):
             verb = group.commands.get(words[0])  # type: ignore[attr-defined]
             assert verb is not None, f"{command}: there is no verb {words[0]}"
+            if hasattr(verb, "commands"):
+                verb = verb.commands.get(words[1])
+                assert verb is not None, f"{command}: {words[0]} has no command {words[1]}"
             known = {n for p in verb.params for n in (*p.opts, *p.secondary_opts)} | {"--help"}
         unknown = {w.split("=")[0] for w in words if re.match(r"--?[a-zA-Z]", w)} - known
         assert not unknown, f"{command}: there is no option {', '.join(sorted(unknown))}"

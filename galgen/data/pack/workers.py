@@ -80,8 +80,9 @@ def run_all(
             while pending:
                 done, pending = wait(pending, _LOOK, FIRST_COMPLETED)
                 now = read.value
-                advance(now - seen)
-                seen = now
+                if now > seen:
+                    advance(now - seen)
+                    seen = now
                 for future in done:
                     finished(future.result())
         except BrokenProcessPool:
