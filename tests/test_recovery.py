@@ -16,7 +16,9 @@ import torch
 
 import galgen.fitting
 from galgen.callbacks.ending import Ending
+from galgen.chain import chain, resume_chain
 from galgen.errors import CheckpointError, ConfigError, OutputError
+from galgen.finetune import finetune
 from galgen.io.atomic import replacing
 from galgen.models.base import AdversarialModule
 from galgen.recovery import DAMAGED, MOST, go_back, latest, read_whole
@@ -142,6 +144,39 @@ def test_a_run_killed_before_its_first_checkpoint_starts_from_its_configuration(
     resume(folder, say=said.append)
     assert "at 0 of 96 images" in said[0]
     equal(whole, folder)
+
+
+def test_a_fine_tuning_killed_at_its_first_image_keeps_what_it_began_with(
+    whole: Path, tmp_path: Path
+) -> None:
+    settings = {k: v for k, v in tiny(**SETTINGS).items() if k.startswith("train.")}
+    settings |= {"finetune.keep": ["ema", "optimizers"], "finetune.freeze_critic": 1}
+
+    def tune(out: Path) -> Path:
+        return finetune(whole, config=settings, freeze=1, out=out).run
+
+    undisturbed = tune(tmp_path / "a")
+    with pytest.MonkeyPatch.context() as patch:
+        die_at(patch, 8)
+        with pytest.raises(Killed):
+            tune(tmp_path / "b")
+    (folder,) = (tmp_path / "b").iterdir()
+    resume(folder)
+    equal(undisturbed, folder)
+
+
+def test_a_chain_killed_in_its_first_stage_goes_on_with_it(tmp_path: Path) -> None:
+    settings = tiny(**SETTINGS, train__images=48)
+    stages = {"chain": [{"name": "one"}, {"name": "two"}], **settings}
+    with pytest.MonkeyPatch.context() as patch:
+        die_at(patch, 16)
+        with pytest.raises(Killed):
+            chain(stages, out=tmp_path)
+    (folder,) = tmp_path.glob("*-chain")
+    outcome = resume_chain(folder)
+    assert outcome.reason == "finished"
+    assert [stage.images for stage in outcome.stages] == [48, 48]
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_folder_without_a_configuration_cannot_be_gone_on_with(tmp_path: Path) -> None:

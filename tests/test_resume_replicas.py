@@ -150,7 +150,7 @@ def test_scheduler_s_signal_is_agreed_on_within_ten_steps(tmp_path: Path) -> Non
 def test_another_number_of_devices_shows_the_same_images_from_there(
     first: int, then: int, tmp_path: Path
 ) -> None:
-    shown = """
+    shown = textwrap.dedent("""
         from pathlib import Path
         from galgen.data.module import CutoutDataModule
         real = CutoutDataModule.on_after_batch_transfer
@@ -162,11 +162,15 @@ def test_another_number_of_devices_shows_the_same_images_from_there(
             return real(self, batch, index)
 
         CutoutDataModule.on_after_batch_transfer = noted
-    """
+    """)
     for name in ("whole", "changed"):
         (tmp_path / name).mkdir()
     assert begin(tmp_path / "whole", shown, train__devices=1).returncode == 0
-    cut = begin(tmp_path / "changed", shown + KILL.format(signal="SIGKILL"), train__devices=first)
+    cut = begin(
+        tmp_path / "changed",
+        shown + textwrap.dedent(KILL.format(signal="SIGKILL")),
+        train__devices=first,
+    )
     assert cut.returncode == -9, cut.stderr
     for path in (tmp_path / "changed").glob("rank*.txt"):
         path.unlink()
