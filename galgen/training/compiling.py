@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from galgen.errors import ConfigError
 from galgen.nn.scoring import Judgement
 
+#: What torch compiles by.
+BACKEND = "inductor"
 #: What `Passes.judge` returns, as a compiled function gives it.
 _Judged = tuple[Tensor, Tensor | None]
 
@@ -107,6 +109,8 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function compiled, by itself: torch counts versions by code, and there are few."""
     assert isinstance(function, FunctionType)
     alone = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    if BACKEND != "inductor":
+        return torch.compile(alone, dynamic=False, backend=BACKEND)
     # Random numbers as without compiling, and no choice of kernels by a stopwatch, since a resumed
     # run has to come to the same bits.
     options: dict[str, str | int | bool | Callable[..., Any]] = {"fallback_random": True}

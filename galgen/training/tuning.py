@@ -111,7 +111,9 @@ class _Tuning:
         self.measures = not switched_off and not _met()
         self.kind = timings.kind_of(model, self.batch, train.micro_batch, machine)
         self.known = Timings() if switched_off else timings.recall(self.kind)
+        self.kept = bool(self.known.seconds)
         self._watch: Stopwatch | None = None
+        self._first: float | None = None
 
     @property
     def watch(self) -> Stopwatch:
@@ -128,7 +130,7 @@ class _Tuning:
         precision, why = self._precision()
         form = Form(precision, compiled=True)
         if self.train.compile == "on":
-            if self.measures and str(form) not in self.known.compiling:
+            if self.measures and not self._tried(form):
                 self._check(form)
             if str(form) in self.known.wrong:
                 raise ConfigError(
@@ -193,9 +195,10 @@ class _Tuning:
             return True
         if not self.measures or self.train.images < FEWEST_IMAGES:
             return False
-        first = self.watch.cycle(forms[0])
-        # The first cycle, slower than the others, says how long the run is at most.
-        if not self._worth(TIMING, first):
+        if self._first is None:
+            # The first cycle, slower than the others, says how long the run is at most.
+            self._first = self.watch.cycle(forms[0])
+        if not self._worth(TIMING, self._first):
             return False
         self._time(forms)
         return True
@@ -240,7 +243,11 @@ class _Tuning:
     def _keep(self, **more: dict[str, Any]) -> None:
         fields = {name: {**getattr(self.known, name), **values} for name, values in more.items()}
         self.known = replace(self.known, when=f"{datetime.now(UTC):%Y-%m-%d}", **fields)
-        timings.remember(self.kind, self.known)
+        self.kept = timings.remember(self.kind, self.known)
+
+    def _tried(self, form: Form) -> bool:
+        """Whether it is known what comes of compiling."""
+        return str(form) in self.known.compiling or str(form) in self.known.wrong
 
     # -- sentences -----------------------------------------------------------------------
 
@@ -257,6 +264,5 @@ class _Tuning:
         return "too short a run to measure what pays"
 
     def _source(self) -> str:
-        where = timings.folder()
-        kept = "" if where is None else f", kept in {where}"
+        kept = f", kept in {timings.folder()}" if self.kept else ""
         return f"here (measured {self.known.when}{kept})"
