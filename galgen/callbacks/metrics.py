@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import lightning as L
 import torch
@@ -44,8 +45,21 @@ MAX_REAL = 4096
 _BLOCK = 256
 
 
+#: What was drawn last of a module, and of which of its weights: metrics of a moment share it.
+_drawn: WeakKeyDictionary[AdversarialModule, tuple[Any, Tensor]] = WeakKeyDictionary()
+
+
 def local_samples(module: AdversarialModule, n: int, label: str | None = None) -> Tensor:
     """This replica's part of samples 0 to n of the metric stream, in flux."""
+    weights = module.average.network.state_dict(keep_vars=True).values()
+    moment = (n, label, [(id(weight), weight._version) for weight in weights])
+    held = _drawn.get(module)
+    if held is None or held[0] != moment:
+        held = _drawn[module] = (moment, _draw(module, n, label))
+    return held[1]
+
+
+def _draw(module: AdversarialModule, n: int, label: str | None) -> Tensor:
     rank, replicas = world()
     chunks = range(rank, -(-n // CHUNK), replicas)
     mine = [i for c in chunks for i in range(c * CHUNK, min(n, (c + 1) * CHUNK))]
@@ -111,6 +125,12 @@ class SampleMetric(L.Callback):
         assert isinstance(module, AdversarialModule)
         if self.every:
             self.prepare(*real_galaxies(trainer), module)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, *rest: Any
+    ) -> None:
+        """Let go of the samples."""
+        _drawn.clear()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
         """Measure and log when it is due, and offer the snapshots what they may choose by."""

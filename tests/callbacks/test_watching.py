@@ -12,10 +12,12 @@ from PIL import Image
 from rich.console import Console
 
 from galgen import checkpoint
+from galgen.callbacks import metrics
 from galgen.callbacks.metrics import SEED, FrechetCallback
 from galgen.errors import ConfigError
 from galgen.metrics.features import PhysicsFeatures
 from galgen.metrics.frechet import FrechetDistance
+from galgen.models.base import AdversarialModule
 from galgen.report.pictures import composite
 from galgen.train import make_data, prepare, train
 from tiny import classes_folder, last, logged, run, tiny
@@ -46,6 +48,30 @@ def test_the_logged_frechet_distance_is_that_of_the_kept_samples(tmp_path: Path)
     metric.update(model.sample(40, seed=SEED), real=False)
     assert float(row["frechet"]) == pytest.approx(float(metric.compute()["frechet"]), rel=1e-5)
     assert last(outcome)["callbacks"]["Snapshots"]["best"] == pytest.approx(float(row["frechet"]))
+
+
+def test_metrics_of_a_moment_draw_their_samples_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    draw = metrics._draw
+
+    def counted(module: AdversarialModule, n: int, label: str | None) -> torch.Tensor:
+        drawn.append(module.clock.images)
+        return draw(module, n, label)
+
+    monkeypatch.setattr(metrics, "_draw", counted)
+    settings = {"train__metric_images": 48, "train__metric_samples": 16}
+    rows = logged(run(tmp_path, **settings).run)
+    assert drawn == [48, 96]
+    assert all(row["frechet"] and row["colour_magnitude"] for row in (rows[2], rows[5]))
+    # Other weights, other samples.
+    module = checkpoint.load(next(tmp_path.iterdir())).module
+    one = metrics.local_samples(module, 16)
+    assert metrics.local_samples(module, 16) is one
+    with torch.no_grad():
+        next(module.average.network.parameters()).mul_(1.5)
+    assert not torch.equal(metrics.local_samples(module, 16), one)
 
 
 def test_a_collapse_in_training_is_said_and_logged(
