@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -45,9 +45,19 @@ class Stopwatch:
         As ``train.micro_batch``.
     machine
         What it is to run on, of which one device is used here.
+    clock
+        Gives seconds.
     """
 
-    def __init__(self, model: Any, batch: int, micro: int | None, machine: Machine) -> None:
+    def __init__(
+        self,
+        model: Any,
+        batch: int,
+        micro: int | None,
+        machine: Machine,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.clock = clock
         self.model, self.machine, self.micro = model, machine, micro
         recipe = model.recipe
         self.steps = min(LONGEST, max(recipe.penalty_every, recipe.critic_steps))
@@ -64,7 +74,7 @@ class Stopwatch:
 
     def cycle(self, form: Form) -> float:
         """Seconds of a step, the mean over one cycle of penalties; the first with compiling."""
-        times = _Times()
+        times = _Times(self.clock)
         self._fit(self._copy(form), form, self.steps, times)
         return sum(times.seconds) / len(times.seconds)
 
@@ -127,17 +137,18 @@ def furthest(plain: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 
 
 class _Times(L.Callback):
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
         self.seconds: list[float] = []
         self._then = 0.0
 
     def on_train_batch_start(self, trainer: L.Trainer, *rest: Any) -> None:
         _wait(trainer)
-        self._then = time.perf_counter()
+        self._then = self.clock()
 
     def on_train_batch_end(self, trainer: L.Trainer, *rest: Any) -> None:
         _wait(trainer)
-        self.seconds.append(time.perf_counter() - self._then)
+        self.seconds.append(self.clock() - self._then)
 
 
 class _Gradients(L.Callback):
