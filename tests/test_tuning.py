@@ -42,7 +42,7 @@ class Scripted:
     def gradients(self, form: Form) -> dict[str, torch.Tensor]:
         Scripted.cycles.append(f"gradients {form}")
         if form.compiled and Scripted.off == float("inf"):
-            raise ConfigError("torch's compiler cannot: use --set train.compile=off.")
+            raise ConfigError("torch's compiler cannot: use --compile off.")
         return {"1 weight": torch.ones(3) * (1 + Scripted.off * form.compiled)}
 
 

@@ -92,7 +92,7 @@ class Passes:
                 raise
             raise ConfigError(
                 "torch's compiler cannot make anything of this model "
-                f"({_first_line(error)}): use --set train.compile=off."
+                f"({_first_line(error)}): use --compile off."
             ) from error
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Passes:
