@@ -6,6 +6,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,15 @@ class WandbLog(Logger):
         run, images = self.experiment, step or 0
         if images >= self._step:
             self._step = images
-            run.log(dict(metrics), step=images)
+            try:
+                run.log(dict(metrics), step=images)
+            except ConnectionError:
+                # Its process died, and wandb would show a traceback over it at the very end.
+                import wandb
+
+                with suppress(Exception):
+                    wandb.teardown()
+                raise
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
