@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from galgen.io.atomic import replacing
 from galgen.io.cutout import one_line
 
 Texts = Mapping[str, Sequence[str]]
+#: Rows that become text at a time.
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -134,12 +136,34 @@ def read(path: str | Path) -> Catalogue:
         ) from error
 
 
+class Column(Sequence[str]):
+    """A column as text that is made when it is looked at; a list of a million takes 80 MB."""
+
+    def __init__(self, column: NDArray[Any]) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[str]: ...
+    def __getitem__(self, row: int | slice) -> str | list[str]:
+        if isinstance(row, slice):
+            return _texts(self._column[row])
+        return _text(self._column[row].item())
+
+    def __iter__(self) -> Iterator[str]:
+        for first in range(0, len(self), _CHUNK):
+            yield from self[first : first + _CHUNK]
+
+
 class Columns(Mapping[str, Sequence[str]]):
-    """Columns of a FITS table as lists of text, each decoded once, when it is asked for."""
+    """Columns of a FITS table as text."""
 
     def __init__(self, table: NDArray[Any] | None, rows: int = 0) -> None:
         self._table, self._rows = table, rows
-        self._done: dict[str, list[str]] = {}
         #: Text that stands for every row.
         self.shared: dict[str, str] = {}
 
@@ -153,9 +177,7 @@ class Columns(Mapping[str, Sequence[str]]):
     def __getitem__(self, name: str) -> Sequence[str]:
         if name in self.shared:
             return [self.shared[name]] * self._rows
-        if name not in self._done:
-            self._done[name] = _texts(self._column(name))
-        return self._done[name]
+        return Column(self._column(name))
 
     def numbers(self, name: str) -> NDArray[Any] | None:
         """A column that is kept as numbers, with NaN for an empty text; None for any other."""
@@ -217,11 +239,16 @@ def _typed(texts: Sequence[str]) -> NDArray[Any]:
 
 
 def _texts(column: NDArray[Any]) -> list[str]:
+    values = column.tolist()
     if column.dtype.kind == "S":
-        return [text.decode() for text in column.tolist()]
-    if column.dtype.kind == "f":
-        return ["" if text == "nan" else text for text in map(str, column.tolist())]
-    return [str(number) for number in column.tolist()]
+        return [value.decode() for value in values]
+    return [_text(value) for value in values]
+
+
+def _text(value: bytes | float | int) -> str:
+    if isinstance(value, bytes):
+        return value.decode()
+    return "" if value != value else str(value)
 
 
 def _code(array: NDArray[Any]) -> str:

@@ -156,8 +156,10 @@ class PackSet:
         return len(self.rows)
 
     @property
-    def files(self) -> list[str]:
+    def files(self) -> Sequence[str]:
         """What each galaxy was called where it was packed."""
+        if len(self) == len(self.about):
+            return self.about.files
         return [self.about.files[row] for row in self.rows.tolist()]
 
     def keep(self, rows: NDArray[np.int64], bad: Sequence[tuple[str, str]]) -> PackSet:
