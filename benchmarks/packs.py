@@ -2,7 +2,7 @@
 
     python benchmarks/packs.py speed [--count 20000] [--repeats 5]
     python benchmarks/packs.py flat [--most 1000000]
-    python benchmarks/packs.py memory [--count 1000000] [--limit 1.0]
+    python benchmarks/packs.py memory [--count 1000000] [--images 20000]
 
 Packs of white noise, written for the purpose in a temporary folder (--folder, on a disk with room;
 a million cutouts of 1 x 32 x 32 take 4 GB).
@@ -209,8 +209,8 @@ def memory(options: argparse.Namespace, folder: Path) -> None:
     """Train in a process with a limit, on a pack four times as large."""
     path = write_noise(folder / "memory", options.count, (1, 32, 32))
     size = sum(file.stat().st_size for file in path.glob("shard-*.npy"))
-    limit = int(options.limit * 2**30)
-    print(f"pack {size / 2**30:.2f} GiB, limit {limit / 2**30:.2f} GiB: {size / limit:.1f} times")
+    limit = size // 4
+    print(f"pack {size / 2**30:.2f} GiB, limit {limit / 2**30:.3f} GiB", flush=True)
     command = [sys.executable, __file__, "limited", str(path), str(limit), str(options.images)]
     done = subprocess.run(command, env={**os.environ, "MALLOC_ARENA_MAX": "2"})
     print("ended well" if done.returncode == 0 else f"ended with {done.returncode}")
@@ -255,7 +255,6 @@ def main() -> None:
     parser.add_argument("what", choices=("speed", "flat", "memory"))
     parser.add_argument("--count", type=int)
     parser.add_argument("--most", type=int, default=10**6)
-    parser.add_argument("--limit", type=float, default=1.0, help="GiB")
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where packs are written, and removed")
