@@ -28,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from galgen.data.pack.index import is_pack
 from galgen.data.table import CATALOGUE_NAMES
 from galgen.errors import ConfigError, DataError
 from galgen.io import file_kind, image_stem, read_cutout
@@ -86,6 +87,9 @@ def scan_folder(source: str | Path) -> FolderIndex:
         if with_images:
             notes.append(f"images in sub-folders are left out: {', '.join(with_images)}.")
         return _flat(root, kind, files, notes)
+    pack = next((folder for folder in folders if is_pack(folder)), None)
+    if pack is not None:
+        raise DataError(f"{root} is no folder of images, but {pack} is a pack: open that instead.")
     inside = {folder.name: _list(folder)[0] for folder in folders}
     inside = {name: files for name, files in inside.items() if files}
     if not inside:
@@ -112,7 +116,7 @@ def _require_folder(root: Path, source: str) -> None:
     elif close := difflib.get_close_matches(source, BUILT_IN, 1, 0.6):
         hint = f"did you mean the built-in set {close[0]}"
     else:
-        hint = f"give a folder of images or a built-in set ({' or '.join(BUILT_IN)})"
+        hint = f"give a folder of images, a pack or a built-in set ({' or '.join(BUILT_IN)})"
     raise DataError(f"the folder {source} does not exist; {hint}.")
 
 

@@ -278,6 +278,8 @@ def test_damaged_packs_are_refused(flux: tuple[Path, Path], tmp_path: Path) -> N
         assert str(caught.value).count("\n") == 0
     with pytest.raises(DataError, match=r"holds no pack\.json"):
         indices.read(flux[0])
+    with pytest.raises(DataError, match="is a pack: open that instead"):
+        open_set(flux[1].parent)
 
 
 def test_a_shard_that_is_another_array_is_refused(flux: tuple[Path, Path], tmp_path: Path) -> None:
