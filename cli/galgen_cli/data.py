@@ -333,6 +333,11 @@ def _show_pack(talk: Talk, job: Job, index: PackIndex | None) -> None:
 
 def _show_index(talk: Talk, folder: Path, index: PackIndex) -> None:
     _show_bad(talk, index.bad)
+    if index.bad and index.kind == "flux" and not {"size", "crop"} & set(index.options):
+        talk.say(
+            f"note: files are checked over all {index.shape[-1]} pixels: with a smaller --size "
+            "more of them may be good."
+        )
     size = sum(shard.bytes for shard in index.shards)
     shards = f"{len(index.shards)} shard{'s' if len(index.shards) > 1 else ''}"
     talk.say(f"packed {index.count:,} galaxies into {folder} ({shards}, {_size(size)})")

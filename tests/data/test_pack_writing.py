@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from galgen.data.pack.checking import prepare_check, run_check
 from galgen.data.pack.index import PackIndex
 from galgen.data.pack.looking import look
 from galgen.data.pack.merging import finish, gather
-from galgen.data.pack.shards import UNFINISHED
+from galgen.data.pack.shards import UNFINISHED, remove_stale
 from galgen.data.pack.workers import run_all
 from galgen.data.pack.writing import prepare, run
 from galgen.data.sets import open_set
@@ -153,6 +154,7 @@ def test_what_was_stopped_goes_on_and_ends_the_same(folder: Path, tmp_path: Path
         with pytest.raises(Stop):
             run(prepare(folder, out, shard_bytes=FOUR), 1, stop_after(9))
         assert not [f for f in content(out) if f.endswith(".tmp")]
+    (out / f".shard-00006.npy.{socket.gethostname()}.99999999.tmp").write_bytes(b"of a dead one")
     with pytest.raises(DataError, match="6 of 8 shards"):
         look(out)
     with pytest.raises(DataError, match="not finished"):
@@ -166,6 +168,18 @@ def test_what_was_stopped_goes_on_and_ends_the_same(folder: Path, tmp_path: Path
     again = prepare(folder, out, shard_bytes=FOUR)
     assert again.index is not None
     assert again.left == 0
+
+
+def test_what_others_still_write_is_left_alone(tmp_path: Path) -> None:
+    here, names = socket.gethostname(), ("dead", "alive", "elsewhere", "long_ago")
+    pids = {"dead": f"{here}.99999999", "alive": f"{here}.{os.getppid()}"}
+    left = {name: tmp_path / f".x.npy.{pids.get(name, 'other.7')}.tmp" for name in names}
+    left["long_ago"] = tmp_path / ".x.npy.third.7.tmp"
+    for path in left.values():
+        path.touch()
+    os.utime(left["long_ago"], (1, 1))
+    remove_stale(list(left.values()))
+    assert [name for name in names if left[name].exists()] == ["alive", "elsewhere"]
 
 
 def test_an_error_in_one_process_ends_all_at_once(folder: Path, tmp_path: Path) -> None:
@@ -216,8 +230,8 @@ def test_a_changed_table_is_refused(folder: Path, tmp_path: Path) -> None:
 
 def test_nothing_else_is_overwritten(folder: Path, tmp_path: Path) -> None:
     pack(folder, tmp_path / "pack")
-    with pytest.raises(OutputError, match=r"is a finished pack of .*cubes"):
-        prepare(folder, tmp_path / "pack", size=16)
+    with pytest.raises(OutputError, match=r"is a finished pack of .*cubes, with no size, not size"):
+        prepare(folder, tmp_path / "pack", shard_bytes=FOUR, size=16)
     for out, words in (
         (folder, "is the folder to be packed"),
         (folder / "pack", "lies inside"),

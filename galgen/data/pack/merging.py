@@ -21,6 +21,7 @@ from galgen.data.pack.shards import (
     Written,
     placed,
     read_written,
+    remove_stale,
     sidecar,
 )
 from galgen.errors import DataError, OutputError
@@ -125,12 +126,13 @@ def finish(folder: str | Path, bad_fraction: float | None = None) -> PackIndex:
         },
         galgen=plan.galgen,
         source=plan.source,
-        options={**plan.options, "plan": plan.digest()},
+        options={**plan.options, "shard_bytes": plan.shard_bytes, "plan": plan.digest()},
         bad=tuple(bad),
         # Whoever opens the pack hears the others anew.
         notes=(*plan.notes, *(note for note in about if note.startswith("pixel scales"))),
     )
     index.write(folder)
+    remove_stale([*folder.glob(".*.tmp")])
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     return index
 
@@ -175,6 +177,8 @@ def gather(out: str | Path, parts: Sequence[str | Path]) -> None:
                 "galaxies or options."
             )
     if not is_part(out):
+        if indices.is_pack(out) and indices.read(out).options.get("plan") == first[1].digest():
+            return
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputError(f"{out} is not empty and no part of that pack: choose another OUT.")
         try:

@@ -254,6 +254,10 @@ def _tables(root: Path) -> dict[str, str]:
     }
 
 
+def _extra(source: str) -> list[str]:
+    return [name for name in _tables(Path(source)) if name != indices.CATALOGUE]
+
+
 def _tried(files: Source, integers: bool, notes: list[str]) -> tuple[bool, bool]:
     """Whether areas of exact zeros are flux, and whether pixels fit into a byte each."""
     if not integers and isinstance(files, FileSource) and files.reader.raster:
@@ -344,7 +348,9 @@ def of_sets(
     blank, small = _tried(files, spec.display, notes)
     zeros = None if zeros is None else blank
     dtype = "|u1" if small else "<f4"
-    root = None if whole is None else Path(sources[0])
+    root = Path(sources[0]) if whole is not None and len(sources) == 1 else None
+    if len(sources) > 1 and any(_extra(source) for source in sources):
+        notes.append("tables beside the packs stay with them: name one by its path, FILE:COLUMN.")
     own = None if whole is None else whole.catalogue.get("own")
     plan = Plan(
         galgen=galgen.__version__,

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ UNFINISHED = "unfinished"
 PLAN = "plan.json"
 _NO_PIXELS = np.empty((0, 0, 0), np.float32)
 _BLOCK = 16 * 1024**2
+#: A temporary file of another machine is not written to any more after so long.
+_STALE_SECONDS = 600.0
 _FACTS = ("bands", "unit", "zero_points", "pixel_scale", "psf_fwhm", "display")
 
 
@@ -108,6 +111,29 @@ def placed(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def remove_stale(temporary: Sequence[Path]) -> None:
+    """Remove what processes left that were killed, and leave alone what one still writes."""
+    host = f".{socket.gethostname()}."
+    for path in temporary:
+        pid = path.name.removesuffix(".tmp").rpartition(".")[2]
+        with suppress(OSError):
+            here = host in path.name and pid.isdigit()
+            if not (here and _runs(int(pid))) and (
+                here or time.time() - path.stat().st_mtime > _STALE_SECONDS
+            ):
+                path.unlink()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
+
+
 class ShardTask(NamedTuple):
     """A shard to write: its pack, number and galaxies, and `shape` and `dtype` as in the index."""
 
@@ -137,9 +163,7 @@ def write_shard(task: ShardTask, tick: Tick = lambda count: None, threads: int =
     """
     folder, number, source, shape, dtype = task
     path, beside = folder / shard_name(number), sidecar(folder, number)
-    for stale in (*folder.glob(f".{path.name}.*.tmp"), *beside.parent.glob(f".{beside.name}.*")):
-        with suppress(OSError):
-            stale.unlink()
+    remove_stale([*folder.glob(f".{path.name}.*"), *beside.parent.glob(f".{beside.name}.*")])
     stamp = source.stamp()
     pixels = np.empty((len(source), *shape), dtype)
     rows: list[int] = []

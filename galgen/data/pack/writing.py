@@ -132,9 +132,11 @@ def prepare(
     if indices.is_pack(folder):
         index = indices.read(folder)
         if index.options.get("plan") != plan.digest():
+            before = {k: v for k, v in index.options.items() if k != "plan"}
+            what = _differing({**plan.options, "shard_bytes": plan.shard_bytes}, before)
             raise OutputError(
-                f"{folder} is a finished pack of {index.source}, with other galaxies or options: "
-                f"{_AGAIN}."
+                f"{folder} is a finished pack of {index.source}, "
+                f"{f'with {what[0]}, not {what[1]}' if what else 'with other galaxies'}: {_AGAIN}."
             )
         return Job(folder, plan, rows, mine, (), shard is None, index)
     if (folder / UNFINISHED / PLAN).is_file():
@@ -218,29 +220,39 @@ def refuse_changes(folder: Path, old: Plan, new: Plan) -> None:
     was, now = old.identity(), new.identity()
     if was == now:
         return
-    options, before = (
-        {**state["options"], "shard-size": f"{state['shard_bytes'] / 1024**2:g}"}
-        for state in (now, was)
+    what = _differing(
+        {**now["options"], "shard_bytes": now["shard_bytes"]},
+        {**was["options"], "shard_bytes": was["shard_bytes"]},
     )
-    for name in sorted({*options, *before}):
-        if options.get(name) != before.get(name):
-            raise DataError(
-                f"{folder} was begun with {_said(name, before)} and now is asked for "
-                f"{_said(name, options)}: give the same options, or {_AGAIN}."
-            )
+    if what is not None:
+        raise DataError(
+            f"{folder} was begun with {what[0]} and now is asked for {what[1]}: give the same "
+            f"options, or {_AGAIN}."
+        )
     if was["galgen"] != now["galgen"]:
         raise DataError(
             f"{folder} was begun by galgen {was['galgen']} and this is {now['galgen']}: {_AGAIN}."
         )
-    what = f"{was['entries']:,} galaxies then, {now['entries']:,} now"
+    how = f"{was['entries']:,} galaxies then, {now['entries']:,} now"
     if was["entries"] == now["entries"]:
-        what = next(key for key in now if was.get(key) != now[key])
-        what = "other tables" if what == "tables" else "other files"
-    raise DataError(f"{new.source} has changed since {folder} was begun ({what}): {_AGAIN}.")
+        key = next(key for key in now if was.get(key) != now[key])
+        how = "other tables" if key == "tables" else "other files"
+    raise DataError(f"{new.source} has changed since {folder} was begun ({how}): {_AGAIN}.")
 
 
-def _said(name: str, options: Mapping[str, Any]) -> str:
-    return f"{name} {options[name]}" if options.get(name) is not None else f"no {name}"
+def _differing(now: Mapping[str, Any], was: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first option that differs, as it was and as it is."""
+
+    def said(name: str, options: Mapping[str, Any]) -> str:
+        value = options.get(name)
+        if name == "shard_bytes" and value is not None:
+            return f"--shard-size {value / 1024**2:g}"
+        return f"no {name}" if value is None else f"{name} {value}"
+
+    for name in sorted({*now, *was}):
+        if json.dumps(now.get(name)) != json.dumps(was.get(name)):
+            return said(name, was), said(name, now)
+    return None
 
 
 def _refuse_inside(source: str, folder: Path) -> None:
