@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +88,49 @@ def test_a_file_that_is_gone_stops_at_the_end_of_a_step_and_can_be_put_back(
     assert f"{images} images" in str(told.value)
     away.rename(source / "round")
     assert_same_training(last(whole), last(resume(folder)))
+
+
+_TWO = """
+import sys
+from pathlib import Path
+
+from galgen.callbacks.log import LogMeans
+from galgen.data import loader, loading, stretched
+from galgen_cli.main import app
+
+loading.KEEP_BYTES = stretched.KEEP_BYTES = 0
+loader.RETRIES = ()
+original = LogMeans.on_train_batch_end
+
+
+def taking_away(self, trainer, module, *rest):
+    original(self, trainer, module, *rest)
+    folder = Path(sys.argv[2])
+    if trainer.global_rank == 0 and module.clock.images == 160:
+        (folder / "round").rename(folder.parent / "away")
+
+
+LogMeans.on_train_batch_end = taking_away
+app()
+"""
+
+
+@pytest.mark.slow
+def test_replicas_stop_together_where_one_can_read_no_further(tmp_path: Path) -> None:
+    source = classes_folder(tmp_path / "blobs")
+    script = tmp_path / "two.py"
+    script.write_text(_TWO)
+    asked = ["train.accelerator=cpu", "train.compile=off", "train.log_images=80"]
+    asked += ["train.metric_images=0", "train.grid_images=0", "data.size=16"]
+    options = [word for pair in asked for word in ("--set", pair)]
+    command = [sys.executable, str(script), "train", str(source), "--devices", "2", "--batch", "8"]
+    command += ["--images", "4000", "--precision", "32", "--out", str(tmp_path / "runs"), *options]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 2, ended.stderr
+    (sentence,) = [line for line in ended.stderr.splitlines() if line.startswith("galgen: ")]
+    (folder,) = (tmp_path / "runs").iterdir()
+    content = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    images = content["galgen"]["clock"]["images"]
+    assert 160 < images < 4000
+    assert f"Training stopped at {images} images" in sentence
+    assert f"galgen train {folder} --resume" in sentence
