@@ -15,7 +15,7 @@ from PIL import Image
 
 from galgen.data.module import CutoutDataModule
 from galgen.data.pack import index as indices
-from galgen.data.pack import reading, writing
+from galgen.data.pack import pixels, writing
 from galgen.data.pack.reading import PackSet
 from galgen.data.sets import CutoutSet, open_set
 from galgen.errors import ConfigError, DataError
@@ -167,7 +167,7 @@ def test_the_same_is_refused(flux: tuple[Path, Path]) -> None:
 def test_opening_reads_no_pixel_and_a_process_gets_no_pixels(
     flux: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading.Pixels, "read", None)
+    monkeypatch.setattr(pixels.Pixels, "read", None)
     cutouts = open_set(flux[1])
     monkeypatch.undo()
     expected = cutouts.read(range(len(cutouts)))
@@ -179,7 +179,7 @@ def test_opening_reads_no_pixel_and_a_process_gets_no_pixels(
 def test_a_pack_larger_than_memory_gives_the_same(
     flux: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "memory", lambda: 0)
+    monkeypatch.setattr(pixels, "memory", lambda: 0)
     monkeypatch.setattr("galgen.data.stretched.memory", lambda: 0)
     same(open_set(flux[0], size=12), open_set(flux[1], size=12))
     read = batches(flux[1], 0)

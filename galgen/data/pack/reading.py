@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +24,8 @@ from galgen.data.pack import catalogue as catalogues
 from galgen.data.pack import index as indices
 from galgen.data.pack.catalogue import Catalogue
 from galgen.data.pack.index import PackIndex
+from galgen.data.pack.pixels import Pixels
 from galgen.data.reader import GalaxyReader
-from galgen.data.room import memory
 from galgen.data.table import Table, numbers_of
 from galgen.data.wanted import CATALOGUE
 from galgen.errors import ConfigError, DataError
@@ -37,97 +35,6 @@ from galgen.io.read import channels_of
 
 #: Pictures that are resized at a time.
 _CHUNK = 64
-
-
-class Pixels:
-    """The shards of a pack, mapped into memory at first use.
-
-    Where a pack is larger than half of the memory, the system is told which rows are wanted
-    before they are copied, and not to read those beside them.
-    """
-
-    def __init__(self, folder: Path, index: PackIndex) -> None:
-        self.folder, self.index = folder, index
-        self.starts = np.cumsum([0, *(shard.count for shard in index.shards)])
-
-    def __getstate__(self) -> tuple[Path, PackIndex]:
-        # A reader process maps the files anew; an array of them would be sent as its content.
-        return self.folder, self.index
-
-    def __setstate__(self, state: tuple[Path, PackIndex]) -> None:
-        self.__init__(*state)  # type: ignore[misc]
-
-    @cached_property
-    def _shards(self) -> list[NDArray[Any]]:
-        return [array for _, array in self._maps]
-
-    @cached_property
-    def _maps(self) -> list[tuple[mmap.mmap, NDArray[Any]]]:
-        maps = []
-        for shard in self.index.shards:
-            path = self.folder / shard.file
-            with open(path, "rb") as file:
-                shape, offset = _header(file, path, self.index, shard.count)
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            if self._large:
-                mapped.madvise(mmap.MADV_RANDOM)
-            array = np.frombuffer(mapped, self.index.dtype, int(np.prod(shape)), offset)
-            maps.append((mapped, array.reshape(shape)))
-        return maps
-
-    @cached_property
-    def _large(self) -> bool:
-        return self.index.count * self.index.row_bytes > memory() // 2
-
-    def read(
-        self, rows: NDArray[np.int64], side: int, channels: Sequence[int] | None
-    ) -> NDArray[np.float32]:
-        """The central `side` x `side` pixels of some galaxies, as (n, channels, side, side)."""
-        bands, height, width = self.index.shape
-        top, left = (height - side) // 2, (width - side) // 2
-        chosen = range(bands) if channels is None else channels
-        out = np.empty((len(rows), len(chosen), side, side), np.float32)
-        which = np.searchsorted(self.starts, rows, side="right") - 1
-        places = list(zip(which.tolist(), (rows - self.starts[which]).tolist(), strict=True))
-        if self._large:
-            self._announce(places)
-        shards = self._shards
-        whole = (side, side) == (height, width)
-        rims = np.s_[top : top + side, left : left + side]
-        for k, (shard, row) in enumerate(places):
-            planes = shards[shard][row]
-            if channels is None:
-                out[k] = planes if whole else planes[:, rims[0], rims[1]]
-            else:
-                for band, channel in enumerate(channels):
-                    out[k, band] = planes[channel][rims]
-        return out
-
-    def _announce(self, places: Sequence[tuple[int, int]]) -> None:
-        """Ask for the pages of these rows, so that the disk fetches them side by side."""
-        size = self.index.row_bytes
-        for shard, row in places:
-            mapped, array = self._maps[shard]
-            first = len(mapped) - array.nbytes + row * size
-            page = first - first % mmap.PAGESIZE
-            mapped.madvise(mmap.MADV_WILLNEED, page, first + size - page)
-
-
-def _header(file: Any, path: Path, index: PackIndex, count: int) -> tuple[tuple[int, ...], int]:
-    """Shape of an .npy file and where its pixels begin."""
-    try:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"version {version}")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    except ValueError as error:
-        raise DataError(f"{path} is no shard of a pack ({error}): pack the set again.") from None
-    if shape != (count, *index.shape) or dtype.str != index.dtype or fortran:
-        raise DataError(
-            f"{path} holds {dtype.str} of shape {shape}, and the index says {index.dtype} of "
-            f"shape {(count, *index.shape)}: pack the set again."
-        )
-    return shape, file.tell()
 
 
 @dataclass(frozen=True)
