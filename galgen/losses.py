@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from galgen.errors import ConfigError
+from galgen.nn.convolution import images_alone
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -32,12 +33,14 @@ class Bce:
     def __init__(self, label_noise: float = 0.0) -> None:
         self.label_noise = label_noise
 
-    def critic(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Loss of the critic."""
+    def critic(self, real: Tensor, fake: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Loss of the critic; `noise` are uniform numbers (N, 2), drawn here if none are given."""
         up, down = torch.ones_like(real), torch.zeros_like(fake)
         if self.label_noise:
-            up = up - self.label_noise * torch.rand_like(real)
-            down = down + self.label_noise * torch.rand_like(fake)
+            drawn = (torch.rand_like(real), torch.rand_like(fake))
+            of_real, of_fake = drawn if noise is None else noise.unbind(1)
+            up = up - self.label_noise * of_real.view_as(real)
+            down = down + self.label_noise * of_fake.view_as(fake)
         bce = F.binary_cross_entropy_with_logits
         return bce(real, up) + bce(fake, down)
 
@@ -134,7 +137,9 @@ def squared_gradients(critic: Critic, images: Tensor) -> Tensor:
     (Mescheder et al. 2018, arXiv:1801.04406, equation 9), without its weight gamma.
     """
     images = images.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    scores = critic(images).sum()
+    with images_alone():
+        (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
     return 0.5 * gradient.square().sum(dim=(1, 2, 3))
 
 
@@ -153,7 +158,9 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) ->
         Uniform numbers m of shape (N, 1, 1, 1).
     """
     points = (mix * real.detach() + (1 - mix) * fake.detach()).requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    scores = critic(points).sum()
+    with images_alone():
+        (gradient,) = torch.autograd.grad(scores, points, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from galgen.losses import Critic, drift, gradient_penalty, make_loss, squared_gradients
+from galgen.losses import Bce, Critic, drift, gradient_penalty, make_loss, squared_gradients
 from galgen.models.reading import Reading
 from galgen.nn.scoring import Judgement
 from galgen.sections import Recipe
@@ -118,6 +118,7 @@ class Objective:
         *,
         penalised: Judge | None = None,
         together: bool = False,
+        label_noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Loss of the critic, and the signs (N,) that tell how sure it is of each real image.
 
@@ -141,11 +142,16 @@ class Objective:
             As `judge`, in a form that can be differentiated twice; None where that one can.
         together
             Real and generated images may pass the critic as one batch, which is quicker.
+        label_noise
+            Uniform numbers (N, 2) for a loss with label noise.
         """
         of_real, of_fake = _judged(judge, real, fake, together)
         # Differences of scores lose their meaning in bf16.
         real_scores, fake_scores = of_real.scores.float(), of_fake.scores.float()
-        loss = self.loss.critic(real_scores, fake_scores)
+        if isinstance(self.loss, Bce):
+            loss = self.loss.critic(real_scores, fake_scores, label_noise)
+        else:
+            loss = self.loss.critic(real_scores, fake_scores)
         note("loss_critic", loss)
         note("score_real", real_scores.mean())
         note("score_fake", fake_scores.mean())

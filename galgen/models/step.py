@@ -174,6 +174,7 @@ class Step:
             part.reading,
             penalised=part.judge_plainly,
             together=self._together(len(part.real)),
+            label_noise=part.streams.uniform("label noise", 2),
         )
         return loss, torch.stack([signs.float().sum(), loss.new_tensor(float(len(signs)))])
 

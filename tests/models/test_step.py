@@ -83,6 +83,11 @@ def test_parts_give_the_step_of_the_whole(monkeypatch: pytest.MonkeyPatch, micro
     assert_equal(whole, parts)
 
 
+def test_label_noise_is_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = {"loss": "bce", "label_noise": 0.4}
+    assert_equal(*(trained(monkeypatch, micro, **recipe) for micro in (None, 8)))
+
+
 @pytest.mark.parametrize(
     "error",
     [
