@@ -246,7 +246,6 @@ def taken(about: Catalogue, rows: Sequence[int]) -> Catalogue:
 
 def as_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8] | None:
     """The same values 0..255 in one byte each, None where they are others."""
-    if pixels.min() < 0 or pixels.max() > 255:
-        return None
-    small = pixels.astype(np.uint8)
+    with np.errstate(invalid="ignore"):
+        small = pixels.astype(np.uint8)
     return small if np.array_equal(small, pixels) else None
