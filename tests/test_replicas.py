@@ -195,6 +195,22 @@ def test_an_accident_on_one_replica_ends_all(
     assert checkpoints(run)["last.ckpt"]["galgen"]["clock"]["images"] == 96
 
 
+@pytest.mark.parametrize("pair", ["dcgan", "stylegan2"])
+def test_one_exchange_per_optimizer_step(pair: str, workdir: Path) -> None:
+    """With augmentation that adapts and path length, between two rows of metrics.csv."""
+    (case,) = [case for case in CASES if case.pair == pair]
+    settings = TINY | {
+        "model": {"name": pair, "options": dict(case.options(16))},
+        "recipe": dict(case.recipe),
+        "train": TINY["train"]
+        | {"snapshot_images": 1000, "log_images": 1000, "grid_images": 0, "metric_images": 0},
+    }
+    command = [sys.executable, str(FAILING), "counted", "1"]
+    _, error = ended(begin(command, "--devices", "2", settings=settings))
+    # A step of the critic and one of the generator each.
+    assert f"exchanges in 5 steps: {' '.join(['all_reduce'] * 10)}\n" in error
+
+
 def test_an_accident_under_torchrun_ends_all(workdir: Path) -> None:
     process = begin([*TORCHRUN, str(FAILING), "mistake", "1"])
     _, error = process.communicate(timeout=200)
