@@ -27,6 +27,9 @@ from tiny import assert_same_training, classes_folder, interrupt_at, last, logge
 
 RMAE = {"train__best": "rmae", "train__best_per_class": True}
 
+#: Checkpoints that every run with metrics leaves.
+WRITTEN = {"last.ckpt", "previous.ckpt", "best.ckpt"}
+
 
 def grey_folder(folder: Path, **counts: int) -> Path:
     """Grey pictures of blobs in one folder a class."""
@@ -99,7 +102,7 @@ def test_frechet_of_classes_is_that_of_their_own_images(tmp_path: Path) -> None:
     changes["train__best_per_class"] = True
     outcome = run(tmp_path / "runs", **changes)
     files = {path.name for path in (outcome.run / "checkpoints").iterdir()}
-    assert files == {"last.ckpt", "best.ckpt", "best-edge.ckpt", "best-round.ckpt"}
+    assert files == {*WRITTEN, "best-edge.ckpt", "best-round.ckpt"}
     real, labels, spec = real_set(changes)
     features = PhysicsFeatures.fit(real, spec)
     model = checkpoint.load(outcome.run / "checkpoints" / "best-round.ckpt")
@@ -122,10 +125,7 @@ def test_one_class_is_enough_for_rmae(tmp_path: Path) -> None:
     changes = settings(grey_folder(tmp_path / "grey"), data__labels="none", train__best="rmae")
     outcome = run(tmp_path / "runs", **changes)
     assert len(values(outcome, "rmae")) == 3
-    assert {path.name for path in (outcome.run / "checkpoints").iterdir()} == {
-        "last.ckpt",
-        "best.ckpt",
-    }
+    assert {path.name for path in (outcome.run / "checkpoints").iterdir()} == WRITTEN
     assert last(outcome)["callbacks"]["Snapshots"]["best"] == min(values(outcome, "rmae"))
 
 
