@@ -89,7 +89,11 @@ def live(
         if found:
             break
         if due is not None and time.monotonic() >= due:
-            os.killpg(child, signal.SIGKILL)
+            try:
+                os.killpg(child, signal.SIGKILL)
+            except ProcessLookupError:
+                # So early that it has no group yet.
+                os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
             break
         time.sleep(0.002)
