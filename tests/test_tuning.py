@@ -35,6 +35,10 @@ class Scripted:
     def __init__(self, *given: Any) -> None:
         self.steps = 4
 
+    def probe(self, form: Form) -> float:
+        Scripted.cycles.append(f"probe {form}")
+        return Scripted.table[str(form)]
+
     def cycle(self, form: Form) -> float:
         Scripted.cycles.append(str(form))
         return Scripted.table[str(form)]
@@ -113,9 +117,9 @@ def test_short_runs_measure_nothing(cache: Path) -> None:
     assert (choice.precision, choice.compile) == ("bf16", "off")
     assert all("too short" in reason for reason in choice.reasons)
     assert not Scripted.cycles
-    # A run that one cycle shows to be short.
+    # A run that two steps show to be short.
     chosen(12_000, minutes=1.0)
-    assert Scripted.cycles == ["bf16"]
+    assert Scripted.cycles == ["probe bf16"]
     assert not cache.exists()
 
 
@@ -251,6 +255,8 @@ def test_measuring_changes_nothing() -> None:
     before = {name: value.clone() for name, value in pair.state_dict().items()}
     random, threads = torch.get_rng_state(), torch.get_num_threads()
     stopwatch = Stopwatch(pair, 8, None, MACHINE)
+    assert stopwatch.steps == 4
+    assert stopwatch.probe(Form("32")) > 0
     assert stopwatch.cycle(Form("32")) > 0
     assert furthest(stopwatch.gradients(Form("32")), {}) == float("inf")
     assert torch.equal(torch.get_rng_state(), random)
@@ -258,6 +264,16 @@ def test_measuring_changes_nothing() -> None:
     assert pair.clock.images == 0
     assert all(torch.equal(value, before[name]) for name, value in pair.state_dict().items())
     assert all(p.grad is None for p in pair.parameters())
+
+
+def test_slow_steps_make_short_cycles() -> None:
+    quiet_lightning()
+    seconds = iter(range(100))
+    stopwatch = Stopwatch(model(), 8, None, MACHINE, lambda: float(next(seconds)))
+    assert stopwatch.probe(Form("32")) == 1.0
+    assert stopwatch.steps == 2
+    assert stopwatch.cycle(Form("32")) == 1.0
+    assert next(seconds) == 8
 
 
 def test_gradients_that_differ_are_seen() -> None:

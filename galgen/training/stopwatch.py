@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from galgen.training.machine import Machine
 
-#: Steps of a cycle at most, where penalties are rarer than that.
-LONGEST = 16
+#: Steps of a cycle at most, where penalties are rarer than that, and seconds that it may take.
+LONGEST, PATIENCE = 16, 2.0
 #: A gradient below this part of its network's largest is none.
 SMALL = 1e-3
 
@@ -71,6 +71,16 @@ class Stopwatch:
             rows[:, [0, -1] if model.conditions.numbers else [0]] = 1.0
             self._batch["condition"] = rows
         self._copies: dict[Form, Any] = {}
+
+    def probe(self, form: Form) -> float:
+        """Seconds of a step, about: the quicker of the first two. Where steps are slow, cycles
+        become shorter from here on.
+        """
+        times = _Times(self.clock)
+        self._fit(self._copy(form), form, 2, times)
+        step = min(times.seconds)
+        self.steps = min(self.steps, max(2, int(PATIENCE / step)))
+        return step
 
     def cycle(self, form: Form) -> float:
         """Seconds of a step, the mean over one cycle of penalties; the first with compiling."""

@@ -165,7 +165,7 @@ class _Tuning:
         """Whether compiling pays, and why."""
         plain, form = Form(precision), Form(precision, compiled=True)
         if str(form) not in self.known.seconds and str(form) not in self.known.wrong:
-            if not self._timed([plain]) or not self._worth(COMPILING):
+            if not self._worth(COMPILING, plain):
                 return False, f"compile off: {self._short()}"
             self._check(form)
         if str(form) in self.known.wrong:
@@ -193,19 +193,18 @@ class _Tuning:
         missing = [form for form in forms if str(form) not in self.known.seconds]
         if not missing:
             return True
-        if not self.measures or self.train.images < FEWEST_IMAGES:
-            return False
-        if self._first is None:
-            # The first cycle, slower than the others, says how long the run is at most.
-            self._first = self.watch.cycle(forms[0])
-        if not self._worth(TIMING, self._first):
+        if not self._worth(TIMING, forms[0]):
             return False
         self._time(forms)
         return True
 
-    def _worth(self, cost: float, step: float | None = None) -> bool:
-        """Whether measuring for so many seconds is little beside the run."""
-        step = min(self.known.seconds.values()) if step is None else step
+    def _worth(self, cost: float, form: Form) -> bool:
+        """Whether measuring for so many seconds is little beside a run in this form."""
+        if not self.measures or self.train.images < FEWEST_IMAGES:
+            return False
+        step = self.known.seconds.get(str(form), self._first)
+        if step is None:
+            step = self._first = self.watch.probe(form)
         whole = step * self.steps
         if self.train.minutes is not None:
             whole = min(whole, 60 * self.train.minutes)
