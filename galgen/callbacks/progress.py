@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import sys
 import time
 from collections import deque
@@ -227,14 +227,16 @@ def _stage(module: AdversarialModule) -> str:
 
 
 def _memory(device: torch.device) -> dict[str, int]:
-    """Bytes of the process, and of its GPU as torch counts them without asking it."""
+    """Bytes of the process where it is told, and of its GPU as torch counts them by itself."""
+    found = {}
     statm = Path("/proc/self/statm")
     if statm.exists():
-        found = {"process": int(statm.read_text().split()[1]) * resource.getpagesize()}
-    else:
-        unit = 1 if sys.platform == "darwin" else 1024
-        # Elsewhere only the largest so far is told.
-        found = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+        found["process"] = int(statm.read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    elif sys.platform != "win32":
+        import resource
+
+        # On a Mac only the largest so far is told.
+        found["process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if device.type == "cuda":
         found["gpu"] = torch.cuda.memory_allocated(device)
         found["peak"] = torch.cuda.max_memory_allocated(device)

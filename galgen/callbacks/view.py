@@ -107,7 +107,7 @@ class State:
             parts.append(f"{self.chooser} {short(self.metrics[self.chooser])}{best}")
         if self.trouble():
             parts.append(self.trouble())
-        parts += [size(self.memory["process"])] if self.memory else []
+        parts += [size(self.memory["process"])] if "process" in self.memory else []
         parts += [f"GPU {self._gpu()}"] if "gpu" in self.memory else []
         if self.left is not None:
             parts.append(f"{duration(self.left)} left")
@@ -155,7 +155,7 @@ class State:
         more.append(("learning rate", short(means.get("learning_rate"))))
         if "path_length" in means:
             more.append(("path length", short(means["path_length"])))
-        if self.memory:
+        if "process" in self.memory:
             more.append(("memory", size(self.memory["process"])))
         if "gpu" in self.memory:
             more.append(("GPU memory", self._gpu()))
