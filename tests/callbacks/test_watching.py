@@ -143,3 +143,22 @@ def test_grids_show_the_same_latents_a_class_a_row(tmp_path: Path) -> None:
     names = [sheet[2 + k * (side + 2) :][:side, : left - 2] for k in range(rows)]
     assert all((name.max(axis=2) > 150).any() for name in names)
     assert not np.array_equal(names[0], names[1])
+
+
+def test_steps_without_a_finite_gradient_are_counted() -> None:
+    from types import SimpleNamespace
+
+    from galgen import DCGAN
+    from galgen.callbacks.log import LogMeans
+    from tiny import OPTIONS
+
+    module, log = DCGAN(size=16, **OPTIONS), LogMeans(16)
+    optimizer = SimpleNamespace(param_groups=[{"lr": 0.001}])
+    trainer = SimpleNamespace(optimizers=[optimizer], loggers=[])
+    log.on_train_start(trainer, module)  # type: ignore[arg-type]
+    for bad in (1.0, 0.0, 1.0, 0.0, 1.0):
+        module.means.note("nonfinite_critic", torch.tensor(bad))
+        module.clock.advance(8)
+        log.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
+    # The fifth step belongs to the next row.
+    assert log.nonfinite == 2
