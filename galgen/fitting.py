@@ -30,6 +30,7 @@ from galgen.io.atomic import ELSEWHERE, clear_leftovers
 from galgen.models.base import AdversarialModule
 from galgen.recovery import MOST, Slower, go_back
 from galgen.runs import LAST, make_folder
+from galgen.training.compiling import require
 from galgen.training.csvlog import CsvLog
 from galgen.training.group import Replicas, environment, of_first, together
 from galgen.training.loggers import extra_loggers
@@ -95,6 +96,8 @@ def fit(
     model.run = _kept(config)
     model.total_images = settings.images
     model.micro = settings.micro_batch
+    if settings.compile == "on":
+        require(machine.accelerator)
     model.passes.compile(settings.compile == "on")
     if console is not None and is_first():
         model.say = lambda line: console.print(line, highlight=False, soft_wrap=True)

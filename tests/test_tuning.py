@@ -15,7 +15,7 @@ from galgen.config import RunConfig
 from galgen.data import measured
 from galgen.errors import ConfigError
 from galgen.fitting import quiet_lightning
-from galgen.training import timings, tuning
+from galgen.training import compiling, timings, tuning
 from galgen.training.machine import Machine
 from galgen.training.stopwatch import Form, Stopwatch, furthest
 from galgen.training.tuning import Choice, agreed, tune
@@ -45,6 +45,8 @@ class Scripted:
 
     def gradients(self, form: Form) -> dict[str, torch.Tensor]:
         Scripted.cycles.append(f"gradients {form}")
+        if form.compiled and Scripted.off == -1:
+            raise RuntimeError("it cannot compile the backward pass\n\nmuch more")
         if form.compiled and Scripted.off == float("inf"):
             raise ConfigError("torch's compiler cannot: use --compile off.")
         return {"1 weight": torch.ones(3) * (1 + Scripted.off * form.compiled)}
@@ -56,7 +58,8 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(measured, "cache_folder", lambda: tmp_path / "cache" / "measured")
     monkeypatch.setattr(tuning, "Stopwatch", Scripted)
     monkeypatch.setattr(tuning, "fast_bf16", lambda accelerator: True)
-    monkeypatch.setattr(tuning, "lacks", lambda accelerator: None)
+    for module in (tuning, compiling):
+        monkeypatch.setattr(module, "lacks", lambda accelerator: None)
     monkeypatch.setenv(tuning.SWITCH, "on")
     monkeypatch.delenv(tuning.CHOSEN, raising=False)
     Scripted.table = {"32": 0.2, "bf16": 0.1, "bf16 compiled": 0.08, "32 compiled": 0.1}
@@ -149,7 +152,8 @@ def test_hardware_that_is_not_made_for_bfloat16(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "lacks", lambda accelerator: "there is no C++ compiler (g++)")
+    for module in (tuning, compiling):
+        monkeypatch.setattr(module, "lacks", lambda accelerator: "there is no C++ compiler (g++)")
     choice = chosen()
     assert choice.compile == "off"
     assert choice.reasons[1] == "compile off: there is no C++ compiler (g++)"
@@ -157,13 +161,14 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         chosen(compile="on")
 
 
-@pytest.mark.parametrize("off", [1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("off", [1.0, float("nan"), float("inf"), -1.0])
 def test_wrong_gradients_are_never_compiled(off: float) -> None:
     Scripted.off = off
     choice = chosen()
     assert choice.compile == "off"
-    what = "cannot" if off == float("inf") else "off"
+    what = "cannot" if off in (float("inf"), -1.0) else "% off"
     assert what in choice.reasons[1]
+    assert "more" not in choice.reasons[1]
     for _ in range(2):
         with pytest.raises(ConfigError, match="--compile on does not work here"):
             chosen(compile="on")
@@ -299,7 +304,10 @@ def test_a_run_says_keeps_and_resumes_what_was_chosen(
     assert any(line.startswith("precision bf16") for line in said)
     assert any(line.startswith("compile off") for line in said)
     monkeypatch.setattr(tuning, "tune", None)
-    resumed = galgen.train.resume(outcome.run, changes={"train.images": 32})
+    monkeypatch.setattr(compiling, "lacks", lambda accelerator: "there is no C++ compiler (g++)")
+    with pytest.raises(ConfigError, match=r"--compile on .* no C\+\+ compiler"):
+        galgen.train.resume(outcome.run, changes={"train.images": 32, "train.compile": "on"})
+    resumed = galgen.train.resume(outcome.run, changes={"train.images": 32, "train.compile": "off"})
     assert resumed.images == 32
     config = RunConfig.build(_yaml(outcome.run / "config.yaml"))
     assert (config.train.precision, config.train.compile) == ("bf16", "off")

@@ -156,3 +156,18 @@ def lacks(accelerator: str) -> str | None:
     if not header.is_file():
         return "Python's headers are not installed (Python.h)"
     return None
+
+
+def require(accelerator: str) -> None:
+    """Refuse to compile where that does not work.
+
+    Raises
+    ------
+    ConfigError
+        If the machine lacks something.
+    """
+    lack = lacks(accelerator)
+    if lack is not None:
+        raise ConfigError(
+            f"--compile on does not work here, since {lack}: leave it out, or take off."
+        )

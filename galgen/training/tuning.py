@@ -20,7 +20,7 @@ from galgen.config import RunConfig
 from galgen.errors import ConfigError
 from galgen.sections import TrainConfig
 from galgen.training import timings
-from galgen.training.compiling import lacks
+from galgen.training.compiling import lacks, require
 from galgen.training.machine import Machine, fast_bf16
 from galgen.training.stopwatch import Form, Stopwatch, furthest
 from galgen.training.timings import Timings
@@ -122,11 +122,8 @@ class _Tuning:
         return self._watch
 
     def choice(self) -> Choice:
-        lack = lacks(self.machine.accelerator)
-        if self.train.compile == "on" and lack is not None:
-            raise ConfigError(
-                f"--compile on does not work here, since {lack}: leave it out, or take off."
-            )
+        if self.train.compile == "on":
+            require(self.machine.accelerator)
         precision, why = self._precision()
         form = Form(precision, compiled=True)
         if self.train.compile == "on":
@@ -140,7 +137,7 @@ class _Tuning:
             return Choice(precision, "on", why)
         if self.train.compile == "off":
             return Choice(precision, "off", why)
-        if lack is not None:
+        if (lack := lacks(self.machine.accelerator)) is not None:
             return Choice(precision, "off", (*why, f"compile off: {lack}"))
         on, reason = self._compile(precision)
         return Choice(precision, "on" if on else "off", (*why, reason))
@@ -230,8 +227,10 @@ class _Tuning:
             begin = datetime.now(UTC)
             compiled = self.watch.gradients(form)
             took = (datetime.now(UTC) - begin).total_seconds()
-        except ConfigError as error:
-            self._keep(wrong={str(form): str(error).split(": use --")[0]})
+        except (ConfigError, RuntimeError) as error:
+            # What compiling fails with in the backward pass comes as it is.
+            lines = str(error).split(": use --")[0].strip().splitlines()
+            self._keep(wrong={str(form): lines[0] if lines else type(error).__name__})
             return
         off = furthest(plain, compiled)
         if not off <= ROUNDING[form.precision]:
