@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from galgen_cli import options
-from galgen_cli.console import LINE_SECONDS, Talk
+from galgen_cli.console import Talk
+from galgen_cli.data_views import plan_of, progress, show_index, show_look, show_pack, show_plan
 from galgen_cli.options import Path
 
 if TYPE_CHECKING:
     from galgen.config import RunConfig
-    from galgen.data.pack.index import PackIndex
-    from galgen.data.pack.looking import Look
-    from galgen.data.pack.writing import Job
 
 data = typer.Typer(
     name="data", help="Pack images, put parts together, look at sets and check them.",
@@ -28,8 +23,7 @@ data = typer.Typer(
 _SETTLED = ("size", "crop", "bands", "select", "count", "unit", "magzero", "pixscale", "psf_fwhm")
 #: Those that are asked of a pack when it is used.
 _LATER = ("labels", "merge", "condition", "group", "redshift")
-#: Bad files that are shown, unless it is a check.
-_SHOWN = 3
+#: Bad files that a check prints.
 _LISTED = 20
 
 Set_ = Annotated[
@@ -97,13 +91,13 @@ def pack(
         asked = [f"{', '.join(later)}: asked of the pack when it is used."] if later else []
         for note in (*asked, *job.plan.notes, *job.plan.sizes):
             talk.say(f"note: {note}")
-        _show_plan(talk, job)
+        show_plan(talk, job)
         if dry_run:
-            talk.result({"galaxies": job.galaxies, "left": job.left, **_plan(job)})
+            talk.result({"galaxies": job.galaxies, "left": job.left, **plan_of(job)})
             return
-        with _progress(talk, "packing", job.galaxies, job.galaxies - job.left) as advance:
+        with progress(talk, "packing", job.galaxies, job.galaxies - job.left) as advance:
             index = write(job, workers, advance)
-        _show_pack(talk, job, index)
+        show_pack(talk, job, index)
 
 
 @data.command()
@@ -129,14 +123,14 @@ def merge(
 
         if parts and all(indices.is_pack(part) for part in parts):
             job = prepare(list(parts), out)
-            with _progress(talk, "merging", job.galaxies, job.galaxies - job.left) as advance:
+            with progress(talk, "merging", job.galaxies, job.galaxies - job.left) as advance:
                 index = run(job, workers, advance)
             assert index is not None
         else:
             if parts:
                 gather(out, parts)
             index = indices.read(out) if indices.is_pack(out) else finish(out, fraction)
-        _show_index(talk, out, index)
+        show_index(talk, out, index)
 
 
 @data.command()
@@ -163,7 +157,7 @@ def info(
         from galgen.data.pack.looking import look
 
         found = look(run.data.source, labels=run.data.labels, seed=run.seed, **_settled(run))
-        _show_look(talk, found)
+        show_look(talk, found)
         talk.result(found.to_dict())
 
 
@@ -193,7 +187,7 @@ def check(
         if run.data.source in BUILT_IN:
             raise ConfigError(f"the set {source} has no files to check: give a pack or a folder.")
         what = prepare_check(run.data.source, **_settled(run))
-        with _progress(talk, "checking", what.galaxies) as advance:
+        with progress(talk, "checking", what.galaxies) as advance:
             wrong = run_check(what, workers, advance)
         talk.result(
             {
@@ -241,172 +235,3 @@ def _part(text: str) -> tuple[int, int]:
     if not (slash and i.strip().isdigit() and n.strip().isdigit()):
         raise ConfigError(f"--shard {text}: write i/n, for example 3/16 for the third of 16 jobs.")
     return int(i), int(n)
-
-
-@contextmanager
-def _progress(talk: Talk, what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """A bar with files/s and time left; without a terminal a line now and then."""
-    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        def render(self, task: Any) -> Text:
-            return Text("" if task.speed is None else f"{task.speed:,.0f} files/s")
-
-    console = talk.console
-    begun = line = time.monotonic()
-    first, count = done, done
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        Speed(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not (console.is_terminal and talk.first),
-    ) as bar:
-        task = bar.add_task(what, total=total, completed=done)
-
-        def advance(more: int) -> None:
-            nonlocal line, count
-            count += more
-            bar.advance(task, more)
-            now = time.monotonic()
-            if not console.is_terminal and now - line >= LINE_SECONDS:
-                line, speed = now, (count - first) / (now - begun)
-                left = f", {(total - count) / speed:.0f} s left" if speed else ""
-                talk.say(f"{what}: {count:,} of {total:,}, {speed:,.0f} files/s{left}")
-
-        yield advance
-
-
-def _size(count: float) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def _plan(job: Job) -> dict[str, Any]:
-    plan = job.plan
-    return {
-        "pack": job.folder,
-        "source": plan.source,
-        "shape": list(plan.shape),
-        "dtype": plan.dtype,
-        "shards": plan.shards,
-        "mine": list(job.mine),
-        "todo": list(job.todo),
-        "bytes": job.bytes,
-    }
-
-
-def _show_plan(talk: Talk, job: Job) -> None:
-    plan = job.plan
-    channels, height, width = plan.shape
-    kept = "float32" if plan.dtype == "<f4" else "8 bits"
-    which = "" if job.whole else f", of them {len(job.mine)} in this part"
-    talk.say(
-        f"{plan.entries:,} galaxies of {channels} x {height} x {width} ({kept}), "
-        f"{plan.shards} shard{'s' if plan.shards > 1 else ''}{which}; "
-        f"{_size(job.bytes)} to write to {job.folder}"
-    )
-    if job.index is None and len(job.todo) < len(job.mine):
-        talk.say(f"going on: {len(job.mine) - len(job.todo)} of {len(job.mine)} shards are there")
-
-
-def _show_pack(talk: Talk, job: Job, index: PackIndex | None) -> None:
-    if index is None:
-        talk.say(
-            f"wrote {len(job.mine)} of {job.plan.shards} shards; after all jobs: "
-            f"galgen data merge {job.folder}"
-        )
-        talk.result({"finished": False, **_plan(job)})
-        return
-    if job.index is not None:
-        talk.say("it was finished already")
-    _show_index(talk, job.folder, index)
-
-
-def _show_index(talk: Talk, folder: Path, index: PackIndex) -> None:
-    _show_bad(talk, index.bad)
-    if index.bad and index.kind == "flux" and not {"size", "crop"} & set(index.options):
-        talk.say(
-            f"note: files are checked over all {index.shape[-1]} pixels: with a smaller --size "
-            "more of them may be good."
-        )
-    size = sum(shard.bytes for shard in index.shards)
-    shards = f"{len(index.shards)} shard{'s' if len(index.shards) > 1 else ''}"
-    talk.say(f"packed {index.count:,} galaxies into {folder} ({shards}, {_size(size)})")
-    talk.result(
-        {
-            "finished": True,
-            "pack": folder,
-            "source": index.source,
-            "count": index.count,
-            "shape": list(index.shape),
-            "dtype": index.dtype,
-            "shards": len(index.shards),
-            "bytes": size,
-            "bad": [list(each) for each in index.bad],
-        }
-    )
-
-
-def _show_bad(talk: Talk, bad: tuple[tuple[str, str], ...]) -> None:
-    from galgen.data.source import left_out
-
-    for sentence in left_out(bad, _SHOWN):
-        talk.say(sentence)
-
-
-def _show_look(talk: Talk, found: Look) -> None:
-    from rich.table import Table
-
-    spec = found.spec
-    facts = Table(show_header=False, box=None, pad_edge=False)
-    rows: list[tuple[str, str]] = [
-        (found.kind, found.source),
-        ("galaxies", f"{found.count:,}"),
-        ("image", f"{spec.n_bands} x {spec.size} x {spec.size}, {', '.join(spec.bands)}"),
-        ("unit", spec.unit),
-        ("zero points", _numbers(spec.zero_points)),
-        ("pixel", "unknown" if spec.pixel_scale is None else f"{spec.pixel_scale:g} arcsec"),
-        ("PSF width", _numbers(spec.psf_fwhm or (None,)) + (" arcsec" if spec.psf_fwhm else "")),
-    ]
-    if found.classes:
-        each = ", ".join(f"{name} {count:,}" for name, count in found.classes.items())
-        rows.append(("classes", each))
-    if found.columns:
-        rows.append(("catalogue", ", ".join(found.columns)))
-    if found.bytes:
-        shards = f" in {found.shards} shards of {found.dtype}" if found.shards else ""
-        rows.append(("on the disk", _size(found.bytes) + shards))
-    where = f" of {found.sample:,} looked at" if found.kind == "folder" else ""
-    rows.append(("bad files", f"{len(found.bad):,}{where}"))
-    for row in rows:
-        facts.add_row(*row)
-    talk.show(facts)
-    numbers = Table(title=f"pixels of {found.sample:,} galaxies", title_justify="left")
-    numbers.add_column("band")
-    for name in next(iter(found.values.values())):
-        head = {"p0": "least", "p50": "median", "p100": "most", "sky_noise": "sky noise"}
-        text = head.get(name, f"{name.removeprefix('p')} %")
-        numbers.add_column(text, justify="right")
-    for band, values in found.values.items():
-        numbers.add_row(band, *(f"{value:.4g}" for value in values.values()))
-    talk.show(numbers)
-    _show_bad(talk, found.bad)
-    for note in found.notes:
-        talk.say(f"note: {note}")
-
-
-def _numbers(values: tuple[float | None, ...]) -> str:
-    """Numbers, once where all are the same."""
-    if set(values) == {None}:
-        return "unknown"
-    texts = ["unknown" if value is None else f"{value:.5g}" for value in values]
-    return texts[0] if len(set(texts)) == 1 else ", ".join(texts)

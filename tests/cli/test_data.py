@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from galgen.data.sets import open_set
 from galgen_cli import console
-from galgen_cli.data import _progress
+from galgen_cli.data_views import progress
 from galgen_cli.main import app
 
 
@@ -162,8 +162,8 @@ def test_progress_without_a_terminal_is_lines_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter([0.0, 1.0, 21.0, 22.0, 50.0])
-    monkeypatch.setattr("galgen_cli.data.time.monotonic", lambda: next(now))
-    with _progress(console.Talk(), "packing", 1000, 100) as advance:
+    monkeypatch.setattr("galgen_cli.data_views.time.monotonic", lambda: next(now))
+    with progress(console.Talk(), "packing", 1000, 100) as advance:
         for _ in range(4):
             advance(50)
     lines = capsys.readouterr().out.splitlines()

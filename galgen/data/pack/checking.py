@@ -14,7 +14,8 @@ from galgen.data.pack import catalogue as catalogues
 from galgen.data.pack import index as indices
 from galgen.data.pack.index import PackIndex, Shard
 from galgen.data.pack.merging import refuse_unfinished
-from galgen.data.pack.planning import Plan, make_plan
+from galgen.data.pack.plan import Plan
+from galgen.data.pack.planning import make_plan
 from galgen.data.pack.sources import Source
 from galgen.data.pack.workers import Tick, cores, run_all
 from galgen.errors import DataError

@@ -17,7 +17,8 @@ from galgen.data.folder import BUILT_IN
 from galgen.data.loading import stop_if_bad
 from galgen.data.pack import index as indices
 from galgen.data.pack.merging import refuse_unfinished
-from galgen.data.pack.planning import make_plan, stated
+from galgen.data.pack.plan import stated
+from galgen.data.pack.planning import make_plan
 from galgen.data.pack.sources import FileSource
 from galgen.data.sets import CutoutSet, open_set
 from galgen.measure.sky import estimate_sky

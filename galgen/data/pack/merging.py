@@ -14,7 +14,7 @@ from galgen.data.loading import stop_if_bad
 from galgen.data.pack import catalogue as catalogues
 from galgen.data.pack import index as indices
 from galgen.data.pack.index import PackIndex, Shard
-from galgen.data.pack.planning import Plan, stated
+from galgen.data.pack.plan import Plan, stated
 from galgen.data.pack.shards import (
     PLAN,
     UNFINISHED,

@@ -1,7 +1,8 @@
 """One shard: its pixels, and beside it, until the pack is finished, what the index will need.
 
-A pack that is being written holds a folder ``unfinished`` with the plan (`planning.Plan`) and
-a ``shard-00000.json`` for each shard that is complete. It goes when ``pack.json`` is there.
+A pack that is being written holds a folder ``unfinished`` with the plan, of
+`galgen.data.pack.plan`, and a ``shard-00000.json`` for each shard that is complete. It goes when
+``pack.json`` is there.
 """
 
 from __future__ import annotations

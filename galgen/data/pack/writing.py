@@ -14,8 +14,10 @@ from galgen.data.folder import BUILT_IN
 from galgen.data.loading import stop_if_bad
 from galgen.data.pack import index as indices
 from galgen.data.pack.index import PackIndex
+from galgen.data.pack.joining import of_sets
 from galgen.data.pack.merging import finish, read_plan
-from galgen.data.pack.planning import Plan, make_plan, of_sets
+from galgen.data.pack.plan import Plan
+from galgen.data.pack.planning import make_plan
 from galgen.data.pack.shards import (
     PLAN,
     UNFINISHED,
@@ -27,9 +29,12 @@ from galgen.data.pack.shards import (
 )
 from galgen.data.pack.sources import Source
 from galgen.data.pack.workers import cores, run_all
+from galgen.data.room import memory
 from galgen.data.source import canonical
 from galgen.errors import ConfigError, DataError, OutputError
 
+#: Bytes of pixels that are quicker written by a process of their own.
+_WORTH = 64 * 1024**2
 _AGAIN = "choose another OUT, or remove it to begin again"
 
 
@@ -164,7 +169,8 @@ def run(
     job
         From `prepare`.
     workers
-        Processes that read and write; None for one a core.
+        Processes that read and write; None for one a core, where there is work and memory for
+        so many.
     progress
         Called with the number of galaxies that were read since the last call.
 
@@ -204,9 +210,15 @@ def run(
         for number in job.todo
     ]
     # A set in memory would be made anew in each process.
-    processes = (workers or cores()) if job.source.portable else 1
+    processes = (workers or _processes(job)) if job.source.portable else 1
     run_all(write_shard, tasks, processes, progress, finished, job.folder)
     return finish(job.folder) if job.whole else None
+
+
+def _processes(job: Job) -> int:
+    """Processes that pay for their start and have room for a shard each."""
+    room = memory() // (4 * job.plan.shard_bytes)
+    return max(1, min(cores(), job.bytes // _WORTH, room))
 
 
 def refuse_changes(folder: Path, old: Plan, new: Plan) -> None:
