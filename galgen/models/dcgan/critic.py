@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.nn.condition import Given
-from galgen.nn.layers import LEAK, MinibatchStd
+from galgen.nn.layers import MinibatchStd, leaky_relu_
 from galgen.nn.norm import Norm, make_norm
 from galgen.nn.pyramid import pyramid
 from galgen.nn.scoring import ScoringCritic
@@ -61,8 +60,8 @@ class Critic(ScoringCritic):
     def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images (N, bands, size, size) in network space to features (N, F)."""
         for stage, norm in zip(self.stages, self.norms, strict=True):
-            x = F.leaky_relu(norm(stage(x)), LEAK)
-        return F.leaky_relu(self.mix_norm(self.mix(self.minibatch_std(x))), LEAK).flatten(1)
+            x = leaky_relu_(norm(stage(x)))
+        return leaky_relu_(self.mix_norm(self.mix(self.minibatch_std(x)))).flatten(1)
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""

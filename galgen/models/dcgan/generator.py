@@ -30,7 +30,7 @@ class Stage(nn.Module):
         self, x: Tensor, picture: Tensor | None, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Features (N, C, h, w) and the coarser picture to features and picture here."""
-        x = F.leaky_relu(self.noise(self.norm(self.conv(x)), noise), LEAK)
+        x = F.leaky_relu(self.noise(self.norm(self.conv(x)), noise), LEAK, inplace=True)
         share = self.to_bands(x)
         return x, share if picture is None else upsample(picture) + share
 

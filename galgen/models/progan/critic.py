@@ -6,14 +6,14 @@ from itertools import pairwise
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.nn.condition import Given
 from galgen.nn.equalised import EqualisedConv2d, EqualisedLinear
 from galgen.nn.growing import Growing
-from galgen.nn.layers import LEAK, MinibatchStd
+from galgen.nn.layers import MinibatchStd, leaky_relu_
 from galgen.nn.pyramid import doubling_widths, exact_levels
+from galgen.nn.resample import average2
 from galgen.nn.scoring import ScoringCritic
 from galgen.nn.units import Layer
 
@@ -83,15 +83,15 @@ class Critic(Growing, ScoringCritic):
         image, x = x, self._enter(x, self.level)
         for level in range(self.level, 0, -1):
             for conv in cast(nn.ModuleList, self.stages[level - 1]):
-                x = F.leaky_relu(conv(x), LEAK)
-            x = F.avg_pool2d(x, 2)
+                x = leaky_relu_(conv(x))
+            x = average2(x)
             if level == self.level and self.fading:
-                x = torch.lerp(self._enter(F.avg_pool2d(image, 2), level - 1), x, self.alpha)
-        x = F.leaky_relu(self.mix(self.minibatch_std(x)), LEAK).flatten(1)
-        return F.leaky_relu(self.dense(x), LEAK)
+                x = torch.lerp(self._enter(average2(image), level - 1), x, self.alpha)
+        x = leaky_relu_(self.mix(self.minibatch_std(x))).flatten(1)
+        return leaky_relu_(self.dense(x))
 
     def _enter(self, image: Tensor, level: int) -> Tensor:
-        return F.leaky_relu(self.from_bands[level - self.first_level](image), LEAK)
+        return leaky_relu_(self.from_bands[level - self.first_level](image))
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.models.r3gan.stage import Basis, Shape, Stage, make_stages, scaled_start
 from galgen.nn.condition import Given
 from galgen.nn.convolution import Conv2d
 from galgen.nn.pyramid import doubling_widths, exact_levels
+from galgen.nn.resample import average2
 from galgen.nn.scoring import ScoringCritic
 from galgen.nn.units import Layer
 
@@ -53,7 +53,7 @@ class Critic(ScoringCritic):
         for level, stage in enumerate(self.stages):
             assert isinstance(stage, Stage)
             # The mean of 2x2 pixels is bilinear interpolation at half the side.
-            x = stage(stage.adapt(F.avg_pool2d(x, 2)) if level else x)
+            x = stage(stage.adapt(average2(x)) if level else x)
         return self.basis.gather(x)
 
     def layers(self) -> list[Layer]:

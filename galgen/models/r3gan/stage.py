@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.errors import ConfigError
 from galgen.nn.convolution import Conv2d
-from galgen.nn.layers import LEAK
+from galgen.nn.layers import LEAK, leaky_relu_
 from galgen.nn.units import Layer
 
 #: Gain that keeps the variance through a leaky ReLU (He et al. 2015, arXiv:1502.01852).
@@ -83,8 +82,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, features, H, W) to the same shape."""
-        y = F.leaky_relu(self.expand(x), LEAK)
-        y = F.leaky_relu(self.grouped(y), LEAK)
+        y = leaky_relu_(self.expand(x))
+        y = leaky_relu_(self.grouped(y))
         return x + self.project(y)
 
 

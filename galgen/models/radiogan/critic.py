@@ -13,7 +13,7 @@ from galgen.errors import ConfigError
 from galgen.models.radiogan.norm import MapNorm
 from galgen.nn.condition import Branch, Given
 from galgen.nn.convolution import Conv2d
-from galgen.nn.layers import LEAK
+from galgen.nn.layers import leaky_relu_
 from galgen.nn.pyramid import exact_levels
 from galgen.nn.scoring import ScoringCritic
 from galgen.nn.units import Layer
@@ -50,7 +50,7 @@ class Planes(Branch):
     def forward(self, condition: Tensor, side: int) -> Tensor:
         """Rows (N, width) to their share of the maps (N, features_out, side, side)."""
         planes = condition.float()[:, :, None, None].expand(-1, -1, self.SIDE, self.SIDE)
-        share = self.mixed(F.leaky_relu(self.planes(planes), LEAK))
+        share = self.mixed(leaky_relu_(self.planes(planes)))
         for axis in (2, 3):
             first, middle, last = share.split(1, dim=axis)
             shape = [side - 2 if place == axis else -1 for place in range(4)]
@@ -90,7 +90,7 @@ class Meeting(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """Images (N, bands, h, h) and rows (N, width) to maps (N, 2 width, h / 4, h / 4)."""
-        x = self.merge(F.leaky_relu(self.image(x), LEAK))
+        x = self.merge(leaky_relu_(self.image(x)))
         if self.projection is None:
             return x
         if condition is None:
@@ -134,9 +134,9 @@ class Critic(ScoringCritic):
 
     def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images (N, bands, size, size) in network space to features (N, F)."""
-        x = F.leaky_relu(self.norms[0](self.meeting(x, condition)), LEAK)
+        x = leaky_relu_(self.norms[0](self.meeting(x, condition)))
         for stage, norm in zip(self.stages, self.norms[1:], strict=True):
-            x = F.leaky_relu(norm(stage(x)), LEAK)
+            x = leaky_relu_(norm(stage(x)))
         return x.flatten(1)
 
     def layers(self) -> list[Layer]:
@@ -187,9 +187,9 @@ class DenseCritic(ScoringCritic):
     def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images (N, bands, size, size) in network space to features (N, width)."""
         x = F.linear(x.flatten(1), self.first.weight.flatten(1), self.first.bias)
-        x = F.leaky_relu(x, LEAK)
+        x = leaky_relu_(x)
         for dense in self.dense:
-            x = F.leaky_relu(dense(x), LEAK)
+            x = leaky_relu_(dense(x))
         return x
 
     def layers(self) -> list[Layer]:

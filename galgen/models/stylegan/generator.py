@@ -70,7 +70,7 @@ class StyledLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """Input, styles (N, width) and noise (N, 1, h, h) to feature maps (N, C, h, h)."""
-        x = F.leaky_relu(self.noise(self.source(x), noise), LEAK)
+        x = F.leaky_relu(self.noise(self.source(x), noise), LEAK, inplace=True)
         return cast(Tensor, self.adain(x, w))
 
 

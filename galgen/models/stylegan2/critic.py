@@ -6,12 +6,11 @@ import math
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from galgen.nn.condition import Given
 from galgen.nn.equalised import EqualisedConv2d, EqualisedLinear
-from galgen.nn.layers import LEAK, MinibatchStd
+from galgen.nn.layers import MinibatchStd, leaky_relu_
 from galgen.nn.pyramid import doubling_widths, exact_levels
 from galgen.nn.resample import blur, downsample2
 from galgen.nn.scoring import ScoringCritic
@@ -33,8 +32,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, 2h, 2w) to (N, C', h, w)."""
-        y = F.leaky_relu(self.conv(x), LEAK)
-        y = F.leaky_relu(self.halve(blur(y, 2)), LEAK)
+        y = leaky_relu_(self.conv(x))
+        y = leaky_relu_(self.halve(blur(y, 2)))
         return y + self.skip(downsample2(x))
 
 
@@ -73,12 +72,12 @@ class Critic(ScoringCritic):
 
     def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images (N, bands, size, size) in network space to features (N, F)."""
-        x = F.leaky_relu(self.from_bands(x), LEAK)
+        x = leaky_relu_(self.from_bands(x))
         for block in self.blocks:
             x = block(x)
-        x = F.leaky_relu(self.mix(self.minibatch_std(x)), LEAK)
+        x = leaky_relu_(self.mix(self.minibatch_std(x)))
         with torch.autocast(x.device.type, enabled=False):
-            return F.leaky_relu(self.dense(x.to(self.dense.weight.dtype).flatten(1)), LEAK)
+            return leaky_relu_(self.dense(x.to(self.dense.weight.dtype).flatten(1)))
 
     def layers(self) -> list[Layer]:
         """Units of freezing, from the image to the score."""
