@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
+from typing import NamedTuple
 from unittest.mock import patch
 
 import torch
@@ -11,6 +13,16 @@ from torch import Tensor, nn
 from peers.environment import hollow, stand_ins
 
 Pair = tuple[nn.Module, nn.Module]
+
+
+class Peer(NamedTuple):
+    """A generator of z and a critic of images, and its own training loop if that is to run: it
+    takes the number of iterations and the images.
+    """
+
+    generator: nn.Module
+    critic: nn.Module
+    train: Callable[[int, Tensor], None] | None = None
 
 
 class Lucidrains(nn.Module):
@@ -25,7 +37,7 @@ class Lucidrains(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         w = self.mapping(z)
-        noise = torch.rand(len(z), self.size, self.size, 1)
+        noise = torch.rand(len(z), self.size, self.size, 1, device=z.device)
         return self.synthesis(w[:, None].expand(-1, self.synthesis.num_layers, -1), noise)
 
 
