@@ -90,8 +90,11 @@ def average_gradients(parameters: Sequence[nn.Parameter], extras: Tensor) -> Ten
     sizes = [p.numel() for p in parameters]
     flat = extras.new_zeros(sum(sizes) + len(sizes) + len(extras))
     *places, flags, sums = flat.split([*sizes, len(sizes), len(extras)])
+    # In the order in which a parameter lies in memory, so that nothing is transposed.
     views = [
-        place.view_as(p) for place, p in zip(places, parameters, strict=True) if p.grad is not None
+        place.as_strided(p.shape, p.stride())
+        for place, p in zip(places, parameters, strict=True)
+        if p.grad is not None
     ]
     if gradients:
         torch._foreach_copy_(views, gradients)
