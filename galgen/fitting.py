@@ -275,4 +275,6 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*epoch ended.*not resumable.*")
     warnings.filterwarnings("ignore", message=".*treespec.*")
+    # Of few samples a replica may have none, and says so to torchmetrics in its own way.
+    warnings.filterwarnings("ignore", message=".*was called before the ``update`` method.*")
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
