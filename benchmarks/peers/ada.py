@@ -17,8 +17,9 @@ from typing import Any
 import lightning as L
 import torch
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import find
@@ -48,6 +49,21 @@ KINDS = {
 STEADY, TIMED = 2, 4
 
 
+class Counter(TorchDispatchMode):
+    """Floating point operations of convolutions and matrix products, of any order of gradient,
+    which torch's own counter cannot follow.
+    """
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if (count := flop_registry.get(func.overloadpacket)) is not None:
+            self.total += count(*args, **kwargs, out_val=result)
+        return result
+
+
 class Watch(L.Callback):
     """Counts the arithmetic of one cycle of penalties, times some, and profiles one."""
 
@@ -57,7 +73,7 @@ class Watch(L.Callback):
         self.flop = 0
         self.profile: profile | None = None
         self._count, self._then = 0, 0.0
-        self._counter = FlopCounterMode(display=False)
+        self._counter = Counter()
 
     def _now(self) -> float:
         if self.device == "cuda":
@@ -75,7 +91,7 @@ class Watch(L.Callback):
         if done == 1:
             # Counted before anything is compiled.
             self._counter.__exit__(None, None, None)
-            self.flop = self._counter.get_total_flops()
+            self.flop = self._counter.total
             module.passes.compile(module.benchmark_compiled)
         if 1 + STEADY < done <= 1 + STEADY + TIMED:
             self.seconds.append(now - self._then)
@@ -136,7 +152,7 @@ def table(options: argparse.Namespace) -> None:
     rate = watch.flop / seconds / 1e12
     peak = options.peak or next((p for key, p in PEAKS.items() if key in name), None)
     share = f", {rate / peak:.1%} of {peak:g}" if peak else " (of --peak, if you give it)"
-    print(f"{watch.flop / (cycle * batch) / 1e9:.1f} GFLOP an image, {rate:.2f} TFLOP/s{share}\n")
+    print(f"{watch.flop / (cycle * batch) / 1e9:.3g} GFLOP an image, {rate:.3g} TFLOP/s{share}\n")
     parts = shares(watch, options.device)
     whole = sum(spent for spent, _ in parts.values())
     print(

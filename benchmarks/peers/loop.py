@@ -22,7 +22,7 @@ from peers.packages import Peer
 Train = Callable[[int], None]
 Clock = Callable[[], float]
 #: Cycles before timing starts.
-WARM_UP = 2
+WARM_UP = 1
 
 
 @dataclass(frozen=True)
