@@ -9,7 +9,7 @@ until it has finished; then the next one begins, until there were so many kills.
 all checkpoints have to be whole, and every run has to end as one that nobody disturbed.
 
 *pairs*: N images in one go against N/2, kill -9 one step later, --resume, N/2, for every pair of
-the registry with classes and a number as conditions.
+the registry with classes and numbers as conditions.
 
 The runs are ``galgen train`` itself, in a process that is forked once torch has been imported,
 which would take longer than all the rest. Ends with exit code 1 where something differs.
