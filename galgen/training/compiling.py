@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
@@ -108,6 +109,8 @@ class Passes:
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function compiled, by itself: torch counts versions by code, and there are few."""
     assert isinstance(function, FunctionType)
+    # Of the kernels of resampling, which the compiler may as well make anew.
+    warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
     alone = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
     if BACKEND != "inductor":
         return torch.compile(alone, dynamic=False, backend=BACKEND)
