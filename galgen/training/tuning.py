@@ -37,8 +37,9 @@ TIMING, COMPILING = 8.0, 60.0
 PART = 0.05
 #: A gain below this is chance.
 MARGIN = 1.03
-#: Largest relative differences of a compiled gradient that are rounding.
-ROUNDING = {"32": 0.02, "bf16": 0.3}
+#: Largest relative differences of a parameter's compiled gradient that may be rounding: 0.0002 and
+#: 0.2 were seen (benchmarks/compiling.py). A gradient that the compiler loses is off by 1.
+ROUNDING = {"32": 0.02, "bf16": 0.5}
 
 
 @dataclass(frozen=True)
