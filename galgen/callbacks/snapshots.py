@@ -120,9 +120,9 @@ def save(
         # A replica that waits here for one that has given up would wait for ever.
         failure = str(trainer.strategy.broadcast(failure))
     if failure:
-        error = OutputError(failure)
-        error.agreed = True
-        raise error
+        full = OutputError(failure)
+        full.agreed = True
+        raise full
 
 
 def _all_logged(trainer: L.Trainer) -> None:
