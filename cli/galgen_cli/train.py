@@ -20,7 +20,7 @@ def train(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="folder of images, or hubble (real) or sersic (simulated); with --resume a run",
+            help="folder of images, pack, hubble (real) or sersic (simulated); with --resume a run",
             show_default=False,
         ),
     ] = None,
