@@ -99,6 +99,8 @@ def compare(options: argparse.Namespace) -> Ratios:
     for match in MATCHES:
         if options.pairs and match.pair not in options.pairs:
             continue
+        if options.peers and not any(part in match.peer for part in options.peers):
+            continue
         for size in options.sizes:
             if reason := missing(match, size):
                 left_out[f"{match.peer} at {size} px: {reason}"] = None
@@ -149,6 +151,7 @@ def parse() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", nargs="+", default=[], help="galgen's pairs, all by default")
+    parser.add_argument("--peers", nargs="+", default=[], help="parts of their names")
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64, 128])
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--cycles", type=int, default=8, help="of penalties, timed of each side")
