@@ -75,7 +75,9 @@ class StepStreams:
         mine = draw[self.rank * self.local : (self.rank + 1) * self.local]
         if self.part is not None:
             mine = mine[self.part]
-        # A blocking copy would wait for all that the device has to do.
+        if torch.device(self.device).type == "cuda":
+            # From other memory the copy would wait for all that the device has to do.
+            mine = mine.pin_memory()
         return mine.to(self.device, non_blocking=True)
 
     def seed_layers(self) -> None:

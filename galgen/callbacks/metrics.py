@@ -52,7 +52,9 @@ _drawn: WeakKeyDictionary[AdversarialModule, tuple[Any, Tensor]] = WeakKeyDictio
 def local_samples(module: AdversarialModule, n: int, label: str | None = None) -> Tensor:
     """This replica's part of samples 0 to n of the metric stream, in flux."""
     weights = module.average.network.state_dict(keep_vars=True).values()
-    moment = (n, label, [(id(weight), weight._version) for weight in weights])
+    # The average moves without a new version of its weights, but with the clock.
+    versions = [(id(weight), weight._version) for weight in weights]
+    moment = (n, label, module.clock.images, versions)
     held = _drawn.get(module)
     if held is None or held[0] != moment:
         held = _drawn[module] = (moment, _draw(module, n, label))

@@ -156,12 +156,12 @@ class Augmentation:
             out = self._interpolate(images, draws, size, background)
         else:
             rows = [torch.nonzero(mask)[:, 0] for mask in (exact, ~exact)]
-            copied, turned = (images[r.to(images.device)] for r in rows)
+            copied, turned = (images[r.to(images.device, non_blocking=True)] for r in rows)
             parts = [
                 self._copy(copied, draws[rows[0]], size, background),
                 self._interpolate(turned, draws[rows[1]], size, background),
             ]
-            back = torch.argsort(torch.cat(rows)).to(images.device)
+            back = torch.argsort(torch.cat(rows)).to(images.device, non_blocking=True)
             out = torch.cat(parts)[back]
         if self.fill == "none":
             out = self._mask(out, side, size, background)
@@ -187,8 +187,9 @@ class Augmentation:
         i = torch.where(odd & mirrored, last - i, i)
         j = torch.where(~odd & mirrored, last - j, j)
         step_i, step_j = torch.where(odd, 1, side), torch.where(odd, side, 1)
-        source = (i * step_i)[:, :, None] + (j * step_j)[:, None, :]
-        source = source.flatten(1)[:, None].to(images.device, non_blocking=True)
+        # A row and a column an image are little to send; the places of all pixels are not.
+        rows, columns = (k.to(images.device, non_blocking=True) for k in (i * step_i, j * step_j))
+        source = (rows[:, :, None] + columns[:, None, :]).flatten(1)[:, None]
         flat = images.flatten(2).gather(2, source.expand(-1, bands, -1))
         out = flat.view(-1, bands, size, size)
         if outside_i is not None and outside_j is not None:
@@ -243,4 +244,4 @@ class Augmentation:
             outside = far[:, None] | far[None, :]
         if not bool(outside.any()):
             return images
-        return images.masked_fill(outside.to(images.device), background)
+        return images.masked_fill(outside.to(images.device, non_blocking=True), background)

@@ -78,6 +78,8 @@ class SteadyLoader(DataLoader[Any]):
         Reader processes.
     ahead
         Batches to read ahead.
+    pin
+        Into memory that CUDA copies from without waiting.
 
     Attributes
     ----------
@@ -91,11 +93,20 @@ class SteadyLoader(DataLoader[Any]):
     """
 
     def __init__(
-        self, dataset: Dataset[Batch], sampler: CounterSampler, workers: int = 0, ahead: int = 1
+        self,
+        dataset: Dataset[Batch],
+        sampler: CounterSampler,
+        workers: int = 0,
+        ahead: int = 1,
+        pin: bool = False,
     ) -> None:
         super().__init__(
-            _Patient(dataset), sampler=sampler, batch_size=None, num_workers=workers
-        )  # fmt: skip
+            _Patient(dataset),
+            sampler=sampler,
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=pin,
+        )
         self.order, self.ahead = sampler, ahead
         self.trouble: DataError | None = None
         self._deaths = 0

@@ -241,7 +241,8 @@ class CutoutDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Open, split and stretch the set, on the device that trains if it fits."""
         if stage in (None, "fit"):
-            self.train_set.settle(self.device)
+            sharing = self.trainer.num_devices if self.trainer else 1
+            self.train_set.settle(self.device, sharing)
 
     @property
     def device(self) -> torch.device:
@@ -273,7 +274,8 @@ class CutoutDataModule(L.LightningDataModule):
         ahead = READ_AHEAD if world > 1 and self.train_set.kept is None else 1
         # Nothing is read where the images are on the device, and no other process sees them there.
         workers = 0 if self.train_set.resident else self.workers
-        self.loader = SteadyLoader(self.train_set, sampler, workers, ahead)
+        pin = self.device.type == "cuda"
+        self.loader = SteadyLoader(self.train_set, sampler, workers, ahead, pin)
         return self.loader
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

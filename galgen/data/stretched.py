@@ -59,7 +59,7 @@ class StretchedCutouts(Dataset[Batch]):
         """
         return self.kept is not None and self.kept.device.type != "cpu"
 
-    def settle(self, device: torch.device) -> None:
+    def settle(self, device: torch.device, sharing: int = 1) -> None:
         """Stretch all images and keep them, on the device that trains or else in memory.
 
         Parameters
@@ -67,12 +67,14 @@ class StretchedCutouts(Dataset[Batch]):
         device
             Keeps a set that takes at most `DEVICE_SHARE` of its free memory, other than the CPU.
             Memory keeps one of at most `KEEP_BYTES` that takes no more than half of what is free.
+        sharing
+            Processes of this machine that each keep a copy, on a device of their own or in memory.
         """
         if self._lies_on(device):
             return
         fits = self._bytes <= DEVICE_SHARE * device_memory(device)
         place = device if fits else torch.device("cpu")
-        enough = fits or self._bytes <= min(KEEP_BYTES, memory() // 2)
+        enough = fits or self._bytes <= min(KEEP_BYTES, memory() // (2 * sharing))
         if self._lies_on(place) or not enough:
             return
         kept = torch.empty(self._shape, device=place)

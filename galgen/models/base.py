@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from galgen.bands import ImageSpec
 from galgen.conditions import Conditions
@@ -26,6 +27,7 @@ from galgen.models.step import Step
 from galgen.models.styles import next_path_mean
 from galgen.nn.condition import Given
 from galgen.nn.ending import EndSettings
+from galgen.nn.layers import MinibatchStd
 from galgen.nn.units import Layer
 from galgen.randomness import StepStreams
 from galgen.sections import Recipe
@@ -38,6 +40,7 @@ from galgen.training.ema import GeneratorEMA
 from galgen.training.freezing import freeze, hold, select
 from galgen.training.growth import Growth
 from galgen.training.means import Means
+from galgen.training.memory import smallest
 from galgen.training.replicas import ReplicaStrategy, world
 
 
@@ -69,6 +72,8 @@ class AdversarialModule(SamplingModule):
     spec, stretch, conditions
         Facts about the images, the map to flux, and what can be asked for; taken from the
         datamodule when a fit starts, and from the checkpoint when one is loaded.
+    couples_batch, groups
+        Whether there is batch norm, and the critic's layers that compare images with each other.
     micro
         Images of this replica that are gone through at a time, None for all; see `Step`.
     bad_steps
@@ -127,6 +132,8 @@ class AdversarialModule(SamplingModule):
         self.means = Means()
         self.ada = AdaptiveP(self.recipe.ada_target, self.recipe.ada_images, self.recipe.ada_max)
         self.path_mean = torch.zeros(())
+        self.couples_batch = any(isinstance(m, _BatchNorm) for m in self.modules())
+        self.groups = tuple(m for m in self.critic.modules() if isinstance(m, MinibatchStd))
         self.micro: int | None = None
         self.bad_steps = torch.zeros(())
         self.lr_scale = 1.0
@@ -377,6 +384,5 @@ class AdversarialModule(SamplingModule):
         self.bad_steps = torch.tensor(float(card.get("bad_steps", 0)))
         self.lr_scale = float(card.get("lr_scale", 1.0))
         self.rollbacks = int(card.get("rollbacks", 0))
-        known = [part for part in (self.micro, card.get("micro")) if part is not None]
-        self.micro = min(known, default=None)
+        self.micro = smallest(self.micro, card.get("micro", []))
         take_card(self, card)

@@ -9,6 +9,7 @@ import galgen
 from galgen.bands import ImageSpec
 from galgen.conditions import Conditions
 from galgen.stretch import Stretch
+from galgen.training.replicas import of_all
 
 if TYPE_CHECKING:
     from galgen.models.base import AdversarialModule
@@ -37,7 +38,7 @@ def card_of(module: AdversarialModule) -> dict[str, Any]:
         "bad_steps": int(module.bad_steps),
         "lr_scale": module.lr_scale,
         "rollbacks": module.rollbacks,
-        "micro": module.micro,
+        "micro": of_all(module.micro),
     }
 
 

@@ -13,7 +13,6 @@ from galgen.models.reading import Reading
 from galgen.models.styles import mixed_styles, path_penalty
 from galgen.nn.augment import DRAWS, augment
 from galgen.nn.condition import Guess
-from galgen.nn.layers import MinibatchStd
 from galgen.nn.scoring import Judgement
 from galgen.nn.style import StyleGenerator
 from galgen.randomness import StepStreams
@@ -176,7 +175,7 @@ class Step:
             together=self._together(len(part.real)),
             label_noise=part.streams.uniform("label noise", 2),
         )
-        return loss, torch.stack([signs.float().sum(), loss.new_tensor(float(len(signs)))])
+        return loss, torch.stack([signs.float().sum(), loss.new_full((), len(signs))])
 
     def _generator_turn(self, part: Part) -> tuple[Tensor, Tensor]:
         module = self.module
@@ -191,7 +190,7 @@ class Step:
             penalty, lengths = path_penalty(generator, part.condition, part.streams, mean)
             # A lazy penalty weighs as much as one at every step would.
             loss = loss + recipe.path_every * recipe.path_length * penalty
-            seen = torch.stack([lengths.sum(), loss.new_tensor(float(len(lengths)))])
+            seen = torch.stack([lengths.sum(), loss.new_full((), len(lengths))])
         return loss, seen
 
     # -- parts ---------------------------------------------------------------------------
@@ -266,17 +265,14 @@ class Step:
     @property
     def _coupled(self) -> bool:
         """Whether batch norm couples all images of the batch."""
-        return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.module.modules())
+        return self.module.couples_batch
 
     def _together(self, count: int) -> bool:
         """Whether images are judged alike among others: no batch norm, the same groups."""
-        groups = [m for m in self.module.critic.modules() if isinstance(m, MinibatchStd)]
+        groups = self.module.groups
         return not self._coupled and all(m.group_of(count) == m.group_of(2 * count) for m in groups)
 
     @property
     def _group(self) -> int:
         """Images that the critic compares with each other, which stay together."""
-        groups = [
-            m.group_of(len(self.real)) for m in self.module.modules() if isinstance(m, MinibatchStd)
-        ]
-        return max(groups, default=1)
+        return max((m.group_of(len(self.real)) for m in self.module.groups), default=1)

@@ -12,7 +12,7 @@ import shutil
 import sys
 import sysconfig
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
@@ -61,7 +61,7 @@ class Passes:
     def __init__(self, generator: nn.Module, critic: nn.Module) -> None:
         self._generator, self._critic = generator, critic
         self.on = False
-        self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self._functions: dict[Hashable, Callable[..., Any]] = {}
 
     def compile(self, on: bool = True) -> None:
         """Compile from now on, at the first call with each shape; or no longer."""
@@ -83,9 +83,14 @@ class Passes:
     def _call(self, function: Callable[..., Any], network: nn.Module, *given: Any) -> Any:
         if not self.on or not _grown(network):
             return function(network, *given)
-        compiled = self._functions.get(function)
+        # One for each way in which it is called: of one function torch keeps few versions, and
+        # then goes on without compiling.
+        tensors = [None if t is None else (t.shape, t.dtype, t.requires_grad) for t in given]
+        trained = any(p.requires_grad for p in network.parameters())
+        way = (function, torch.is_grad_enabled(), trained, *tensors)
+        compiled = self._functions.get(way)
         if compiled is None:
-            compiled = self._functions[function] = _compiled(function)
+            compiled = self._functions[way] = _compiled(function)
         try:
             return compiled(network, *given)
         except RuntimeError as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 
 import torch
 
 from galgen.errors import ConfigError
+from galgen.training.replicas import world
 
 #: How allocators that raise a plain RuntimeError say it: the CPU's, Apple's, cuDNN's, cuBLAS'.
 _WORDS = (
@@ -53,6 +55,22 @@ def parts(count: int, most: int | None) -> list[slice]:
     """
     step = count if most is None else min(most, count)
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def smallest(given: int | None, known: Sequence[int | None]) -> int | None:
+    """Images at a time where a run goes on.
+
+    Parameters
+    ----------
+    given
+        What was asked for.
+    known
+        What each replica had come to when the checkpoint was written. This one takes its own, or
+        the least where the number of replicas is another.
+    """
+    rank, replicas = world()
+    own = [known[rank]] if len(known) == replicas else known
+    return min((part for part in (given, *own) if part is not None), default=None)
 
 
 def release() -> None:

@@ -48,6 +48,15 @@ def world() -> tuple[int, int]:
     return 0, 1
 
 
+def of_all(value: Any) -> list[Any]:
+    """A plain value of every replica, by rank; all of them must ask."""
+    _, replicas = world()
+    values: list[Any] = [value] * replicas
+    if replicas > 1:
+        dist.all_gather_object(values, value)
+    return values
+
+
 def is_first() -> bool:
     """True on the one process that writes files and talks, also before the processes meet."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
@@ -106,6 +115,8 @@ def average_gradients(parameters: Sequence[nn.Parameter], extras: Tensor) -> Ten
         raise GalgenError(
             "the replicas hold gradients for different parameters; please report this as a bug."
         )
+    # Where nobody looks, a step of which parts are missing counts as bad, on all of them.
+    sums[0] += ((flags > 0) & (flags < replicas)).sum()
     torch._foreach_div_(views, replicas)
     if gradients:
         torch._foreach_copy_(gradients, views)

@@ -22,6 +22,7 @@ from galgen.sections import TrainConfig
 from galgen.training import timings
 from galgen.training.compiling import lacks, require
 from galgen.training.machine import Machine, fast_bf16
+from galgen.training.memory import release
 from galgen.training.stopwatch import Form, Stopwatch, furthest
 from galgen.training.timings import Timings
 
@@ -79,7 +80,10 @@ def tune(config: RunConfig, model: Any, machine: Machine) -> Choice:
     ConfigError
         If the networks are to be compiled and cannot be.
     """
-    return _Tuning(config.train, model, machine).choice()
+    choice = _Tuning(config.train, model, machine).choice()
+    # What was tried on lies in the allocator's cache, where the set is to go.
+    release()
+    return choice
 
 
 def agreed(choice: Choice | None) -> Choice:

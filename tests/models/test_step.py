@@ -12,6 +12,7 @@ from torch import Tensor
 from contract import fit
 from galgen.data.module import CutoutDataModule
 from galgen.errors import ConfigError
+from galgen.models.card import card_of
 from galgen.models.registry import find
 from galgen.nn.layers import NoiseInjection
 from galgen.training.memory import out_of_memory
@@ -79,6 +80,7 @@ def test_parts_give_the_step_of_the_whole(monkeypatch: pytest.MonkeyPatch, micro
     recipe = {"mixing": 0.9, "path_length": 0.5, "critic_steps": 1}
     whole, parts = (trained(monkeypatch, m, **recipe) for m in (None, micro))
     assert parts.micro == micro
+    assert card_of(parts)["micro"] == [micro]
     assert whole.path_mean.item() == pytest.approx(parts.path_mean.item(), rel=1e-5)
     assert_equal(whole, parts)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cases import CASES
@@ -46,7 +47,9 @@ def test_no_step_waits_for_the_device(
     step = AdversarialModule.training_step
 
     def watched(self: Any, batch: Any, index: int) -> None:
-        with NoAsking() as mode:
+        with NoAsking() as mode, pytest.MonkeyPatch.context() as patch:
+            # Made on the host, and sent by a copy that waits.
+            patch.setattr(Tensor, "new_tensor", lambda *_, **__: mode.asked.append("new_tensor"))
             step(self, batch, index)
         seen.append(mode.asked)
 
