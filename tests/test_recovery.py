@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -241,6 +242,43 @@ def test_a_disk_without_links_keeps_the_one_before_too(
             temporary.write_text(content)
     assert [(tmp_path / name).read_text() for name in "ab"] == ["3", "2"]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_without_links_too_there_is_a_whole_file_at_every_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen, replace = tmp_path / "a", [], os.replace
+
+    def no_links(*paths: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def watched(*paths: Any) -> None:
+        replace(*paths)
+        seen.append(path.exists())
+
+    path.write_text("1")
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(os, "replace", watched)
+    with replacing(path, keep=tmp_path / "b") as temporary:
+        temporary.write_text("2")
+    assert seen == [True, True]
+
+
+def test_a_disk_too_full_for_a_link_leaves_both_files_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*paths: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(os, "link", full)
+    with (
+        pytest.raises(OutputError, match=r"No space .*choose another folder, or make room\."),
+        replacing(tmp_path / "a", keep=tmp_path / "b") as temporary,
+    ):
+        temporary.write_text("2")
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "a", "b": "b"}
 
 
 # -- divergence ---------------------------------------------------------------------------

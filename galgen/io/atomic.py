@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +13,13 @@ from pathlib import Path
 from galgen.errors import OutputError
 
 #: The way out where nothing better is known.
-ELSEWHERE = "choose another folder with --out."
+ELSEWHERE = "choose another folder, or make room."
+#: What disks say that know no second names of a file, or that allow none here.
+_NO_LINKS = {
+    number
+    for name in ("EPERM", "EACCES", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EXDEV", "EMLINK", "EINVAL")
+    if (number := getattr(errno, name, None)) is not None
+}
 _TEMPORARY = re.compile(r"^\..+\.(\d+)\.tmp$")
 
 
@@ -70,15 +78,19 @@ def _sync(path: Path, flags: int) -> None:
 
 
 def _link(path: Path, other: Path) -> None:
-    """Give a file a second name; where the disk knows no links, rename it."""
+    """Give a file a second name; where the disk knows no links, a copy gets it."""
     temporary = other.with_name(f".{other.name}.{os.getpid()}.tmp")
     try:
         with suppress(FileNotFoundError):
             temporary.unlink()
-        os.link(path, temporary)
+        try:
+            os.link(path, temporary)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            shutil.copyfile(path, temporary)
+            _sync(temporary, os.O_RDWR)
         os.replace(temporary, other)
-    except OSError:
-        os.replace(path, other)
     finally:
         # A rename of one name of a file to another name of the same file does nothing.
         with suppress(OSError):
