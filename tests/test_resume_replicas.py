@@ -111,7 +111,8 @@ def test_one_that_never_recovers_ends_in_one_sentence(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_all_in_one_sentence(tmp_path: Path) -> None:
     before = """
-                save, count = torch.save, []
+        import torch
+        save, count = torch.save, []
 
         def full(content, file):
             count.append(1)
