@@ -132,10 +132,11 @@ def test_the_critic_is_shown_both_kinds_at_the_levels_side(grown: tuple[Any, Wat
         STAGES, seen.batches, seen.shown, strict=True
     ):
         side = SIDES[level]
-        # Reals and fakes for the critic, fakes for the generator.
-        assert [tuple(x.shape) for x in shown] == [(BATCH, 3, side, side)] * 3, images
+        # Reals and fakes together for the critic, fakes for the generator.
+        shapes = [(count, 3, side, side) for count in (2 * BATCH, BATCH)]
+        assert [tuple(x.shape) for x in shown] == shapes, images
         want = faded(batch, side, alpha)
-        assert np.abs(shown[0].double().numpy() - want).max() < 1e-5, images
+        assert np.abs(shown[0][:BATCH].double().numpy() - want).max() < 1e-5, images
         if alpha < 1:
             # A real that has not faded would not have passed.
             assert np.abs(want - faded(batch, side, 1.0)).max() > 1e-2, images
@@ -151,7 +152,7 @@ def test_a_pair_that_begins_fully_grown_stays_so() -> None:
     model, seen = watch("progan", 3, 160, {"r1": 0.0, "r2": 0.0, "grow_images": 0})
     assert seen.stood == [[(2, 1.0)] * 3] * 3
     assert [[step["before"] for step in steps] for steps in seen.steps] == [[0, 0], [1, 1], [2, 2]]
-    assert torch.equal(seen.shown[0][0], seen.batches[0])
+    assert torch.equal(seen.shown[0][0][:BATCH], seen.batches[0])
     assert (model.generator.level, model.average.network.level) == (2, 2)
 
 
