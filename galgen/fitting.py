@@ -22,6 +22,7 @@ from galgen.callbacks.log import LogMeans
 from galgen.callbacks.metrics import ColourMagnitudeCallback, FrechetCallback, RadioCallback
 from galgen.callbacks.pictures import SampleGrid, write_grid
 from galgen.callbacks.progress import TrainingProgress
+from galgen.callbacks.signals import Signals
 from galgen.callbacks.snapshots import Snapshots, chosen_alone
 from galgen.config import RunConfig
 from galgen.data.module import CutoutDataModule
@@ -99,40 +100,33 @@ def fit(
     if settings.compile == "on":
         require(machine.accelerator)
     model.passes.compile(settings.compile == "on")
-    if console is not None and is_first():
+    if is_first() and console is not None:
         model.say = lambda line: console.print(line, highlight=False, soft_wrap=True)
+    elif is_first() and say is not None:
+        model.say = say
     quiet_lightning()
-    loggers = extra_loggers(config, run, _images(resume_from))
     end = None if settings.minutes is None else time.monotonic() + 60 * settings.minutes
-    while True:
-        csv = CsvLog(run / "metrics.csv", _images(resume_from))
-        minutes = None if end is None else (end - time.monotonic()) / 60
-        callbacks, ending = _callbacks(config, model, run, csv, console, minutes, resume_from)
-        trainer = _trainer(config, machine, run, [csv, *loggers], [*more, *callbacks])
-        diverged: Diverged | None = None
-        try:
-            with together(trainer):
-                try:
-                    trainer.fit(model, data, ckpt_path=resume_from, weights_only=True)
-                except Diverged as error:
-                    # All replicas raise it at once, and are needed once more.
-                    diverged = error
-        except SystemExit:
-            # Lightning's way out after Ctrl-C.
-            if ending.at_once:
-                raise KeyboardInterrupt from None
-            raise
-        except OutputError as error:
-            raise _on_full_disk(error, run) from error
-        if diverged is None:
-            break
-        resume_from, slower = _back(diverged, model, run, settings.snapshot_images)
-        more = (slower,)
-        if say is not None:
-            say(
-                f"{diverged} Going back to {resume_from} with half the learning rate, "
-                f"{slower.times} of at most {MOST} times."
-            )
+    with Signals() as signals:
+        while True:
+            seen = _images(resume_from)
+            csv = CsvLog(run / "metrics.csv", seen)
+            snapshots = _snapshots(config, model, run, resume_from)
+            minutes = None if end is None else (end - time.monotonic()) / 60
+            ending = Ending(settings.images, minutes, snapshots, signals)
+            callbacks = [*more, *_callbacks(config, run, csv, console), snapshots, ending]
+            # Made anew where it goes back: TensorBoard is to forget what came after.
+            loggers = [csv, *extra_loggers(config, run, seen)]
+            trainer = _trainer(config, machine, run, loggers, callbacks)
+            diverged = _fit(trainer, model, data, resume_from, signals, run)
+            if diverged is None:
+                break
+            resume_from, slower = _back(diverged, model, run, settings.snapshot_images)
+            more = (slower,)
+            if say is not None:
+                say(
+                    f"{diverged} Going back to {resume_from} with half the learning rate, "
+                    f"{slower.times} of at most {MOST} times."
+                )
     if ending.trouble is not None:
         raise _trouble(ending.trouble, run, model.clock.images)
     picture = None
@@ -146,24 +140,50 @@ def fit(
     return outcome_of(run, model.clock.images, ending.reason or "finished", picture)
 
 
-def _callbacks(
-    config: RunConfig,
+def _fit(
+    trainer: L.Trainer,
     model: AdversarialModule,
+    data: CutoutDataModule,
+    resume_from: Path | None,
+    signals: Signals,
     run: Path,
-    csv: CsvLog,
-    console: Console | None,
-    minutes: float | None,
-    resumed: Path | None,
-) -> tuple[list[L.Callback], Ending]:
+) -> Diverged | None:
+    """Train until the run ends; gives why it has to go back, None where it has not."""
+    try:
+        with together(trainer):
+            try:
+                trainer.fit(model, data, ckpt_path=resume_from, weights_only=True)
+            except Diverged as error:
+                # All replicas raise it at once, and are needed once more.
+                return error
+    except SystemExit:
+        # Lightning's way out after Ctrl-C.
+        if signals.at_once:
+            raise KeyboardInterrupt from None
+        raise
+    except OutputError as error:
+        raise _on_full_disk(error, run) from error
+    return None
+
+
+def _snapshots(
+    config: RunConfig, model: AdversarialModule, run: Path, resumed: Path | None
+) -> Snapshots:
     settings = config.train
-    snapshots = Snapshots(
+    return Snapshots(
         run / "checkpoints",
         settings.snapshot_images,
         settings.best,
         chosen_alone(settings, model.conditions),
         resumed,
     )
-    ending = Ending(settings.images, minutes, snapshots)
+
+
+def _callbacks(
+    config: RunConfig, run: Path, csv: CsvLog, console: Console | None
+) -> list[L.Callback]:
+    """All but what saves and ends, which come last: a checkpoint holds what these have seen."""
+    settings = config.train
     callbacks: list[L.Callback] = [
         # First, so that nothing is logged, measured or saved of what has come to nothing.
         Health(settings),
@@ -180,8 +200,7 @@ def _callbacks(
     ]
     if console is not None:
         callbacks.append(TrainingProgress(settings.images, console))
-    # Last, so that what a checkpoint holds is what the others have seen and logged.
-    return [*callbacks, snapshots, ending], ending
+    return callbacks
 
 
 def _trainer(
@@ -208,12 +227,18 @@ def _trainer(
     loop: Any = trainer.fit_loop.epoch_loop
     if hasattr(loop, "_broadcast_sigterm_tensor"):
         loop._broadcast_sigterm_tensor = lambda: None
+    # Its own handler of SIGTERM waits for all replicas wherever this one stands.
+    connector: Any = trainer._signal_connector
+    connector.register_signal_handlers = lambda: None
     return trainer
 
 
 def _images(resumed: Path | None) -> int | None:
     """Images seen at a checkpoint; None for a new run."""
-    return None if resumed is None else int(checkpoint.read(resumed)["galgen"]["clock"]["images"])
+    if resumed is None:
+        return None
+    # Its weights are left in the file: what it needs of them Lightning reads.
+    return int(checkpoint.read(resumed, mapped=True)["galgen"]["clock"]["images"])
 
 
 def _back(

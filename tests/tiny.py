@@ -55,7 +55,7 @@ def interrupt_at(patch: pytest.MonkeyPatch, images: int) -> None:
     class Interrupting(Ending):
         def on_train_batch_end(self, trainer: Any, module: Any, *rest: Any) -> None:
             if module.clock.images == images:
-                self._on_signal(signal.SIGINT, None)
+                self.signals.hear(signal.SIGINT, None)
             super().on_train_batch_end(trainer, module, *rest)
 
     patch.setattr(galgen.fitting, "Ending", Interrupting)

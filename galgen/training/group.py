@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import threading
 import time
@@ -82,10 +83,28 @@ class _Launcher(_SubprocessScriptLauncher):
         self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any
     ) -> Any:
         if not self.cluster_environment.creates_processes_externally:
-            self._call_children_scripts()
+            with _kept_back():
+                self._call_children_scripts()
             _started.extend(self.procs)
             threading.Thread(target=_watch, args=(self.procs,), daemon=True).start()
         return function(*args, **kwargs)
+
+
+@contextmanager
+def _kept_back() -> Iterator[None]:
+    """Processes that are started here get no signal until they listen: it would end them.
+
+    `galgen.callbacks.signals.Signals` lets them through.
+    """
+    mask: Any = getattr(signal, "pthread_sigmask", None)
+    if mask is None:
+        yield
+        return
+    before = mask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+    try:
+        yield
+    finally:
+        mask(signal.SIG_SETMASK, before)
 
 
 class Replicas(ReplicaStrategy):

@@ -11,6 +11,7 @@ import torch
 
 from galgen import DCGAN
 from galgen.callbacks.ending import REASONS, Ending
+from galgen.callbacks.signals import Signals
 from galgen.errors import DataError, OutputError
 
 
@@ -49,8 +50,9 @@ def module() -> DCGAN:
 def ending(
     images: int, minutes: float | None, module: DCGAN, trainer: One | None = None
 ) -> tuple[Ending, One]:
-    trainer, callback = trainer or One(), Ending(images, minutes, Saved())  # type: ignore[arg-type]
+    trainer, callback = trainer or One(), Ending(images, minutes, Saved(), Signals())  # type: ignore[arg-type]
     callback.on_train_start(trainer, module)  # type: ignore[arg-type]
+    callback._first = False
     return callback, trainer
 
 
@@ -66,13 +68,11 @@ def test_finished(module: DCGAN) -> None:
     callback, trainer = ending(20, None, module)
     assert shown(callback, trainer, module, 16) is None
     assert shown(callback, trainer, module, 24) == "finished"
-    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
 
 
 def test_minutes(module: DCGAN) -> None:
     callback, trainer = ending(100, 1e-9, module)
     assert shown(callback, trainer, module, 8) == "minutes"
-    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
 
 
 def test_ctrl_c_once_ends_the_batch_and_twice_stops_at_once(
@@ -80,16 +80,17 @@ def test_ctrl_c_once_ends_the_batch_and_twice_stops_at_once(
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
     callback, trainer = ending(100, 5, module)
-    if signal.getsignal(signal.SIGINT) != callback._on_signal:
+    callback.signals.__enter__()
+    if signal.getsignal(signal.SIGINT) != callback.signals.hear:
         pytest.skip("signals reach the main thread alone, and tests run in another here")
     signal.raise_signal(signal.SIGINT)
     # At once again: it is the same one, passed on by what started the replicas.
     signal.raise_signal(signal.SIGINT)
     assert shown(callback, trainer, module, 8) == "interrupted"
-    monkeypatch.setattr("galgen.callbacks.ending.SAME", -1.0)
+    monkeypatch.setattr("galgen.callbacks.signals.SAME", -1.0)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    assert callback.at_once
+    assert callback.signals.at_once
     assert signal.getsignal(signal.SIGINT) == before
 
 
@@ -101,14 +102,14 @@ def test_schedulers_may_repeat_themselves(
         pytest.skip(f"no {name} here")
     number = getattr(signal, name)
     before = signal.getsignal(number)
-    monkeypatch.setattr("galgen.callbacks.ending.SAME", -1.0)
+    monkeypatch.setattr("galgen.callbacks.signals.SAME", -1.0)
     callback, trainer = ending(100, None, module)
-    if signal.getsignal(number) != callback._on_signal:
-        pytest.skip("signals reach the main thread alone, and tests run in another here")
-    for _ in range(3):
-        signal.raise_signal(number)
-    assert shown(callback, trainer, module, 8) == "interrupted"
-    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
+    with callback.signals:
+        if signal.getsignal(number) != callback.signals.hear:
+            pytest.skip("signals reach the main thread alone, and tests run in another here")
+        for _ in range(3):
+            signal.raise_signal(number)
+        assert shown(callback, trainer, module, 8) == "interrupted"
     assert signal.getsignal(number) == before
 
 
@@ -123,7 +124,6 @@ def test_replicas_are_asked_now_and_then_and_agree(module: DCGAN) -> None:
     callback._told = lambda trainer: None  # type: ignore[method-assign,assignment,return-value]
     callback.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
     assert (callback.reason, trainer.asked) == ("interrupted", 1)
-    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("error", "saved"), [(DataError("bad file"), 1), (OutputError("full"), 0)])
@@ -136,21 +136,40 @@ def test_trouble_ends_a_run_which_is_saved_unless_the_disk_is_full(
     callback.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
     assert (callback.reason, callback.trouble, trainer.should_stop) == ("trouble", error, True)
     assert callback.snapshots.count == saved  # type: ignore[attr-defined]
-    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
 
 
 def test_weights_that_are_no_numbers_are_not_saved(module: DCGAN) -> None:
     callback, trainer = ending(100, None, module)
     next(module.critic.parameters()).data.fill_(float("nan"))
-    callback._on_signal(signal.SIGINT, None)
+    callback.signals.hear(signal.SIGINT, None)
     module.clock.advance(8)
     callback.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
     assert (callback.reason, callback.snapshots.count) == ("interrupted", 0)  # type: ignore[attr-defined]
-    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
 
 
 def test_an_interruption_in_the_last_batch_is_a_finish(module: DCGAN) -> None:
     callback, trainer = ending(8, None, module)
-    callback._on_signal(signal.SIGINT, None)
+    callback.signals.hear(signal.SIGINT, None)
     assert shown(callback, trainer, module, 8) == "finished"
-    callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
+
+
+def test_the_first_batch_asks_too(module: DCGAN) -> None:
+    callback, trainer = ending(1000, None, module, One(2, REASONS.index("interrupted")))
+    callback.on_train_start(trainer, module)  # type: ignore[arg-type]
+    callback._told = lambda trainer: None  # type: ignore[method-assign,assignment,return-value]
+    module.clock.advance(8)
+    callback.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
+    assert (callback.reason, trainer.asked) == ("interrupted", 1)
+
+
+def test_before_training_ctrl_c_stops_at_once_and_a_scheduler_waits() -> None:
+    if not hasattr(signal, "SIGUSR1"):
+        pytest.skip("no SIGUSR1 here")
+    before = signal.getsignal(signal.SIGUSR1)
+    with Signals() as signals:
+        signal.raise_signal(signal.SIGUSR1)
+        assert signals.heard is not None
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert signals.at_once
+    assert signal.getsignal(signal.SIGUSR1) == before
