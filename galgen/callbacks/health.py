@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import lightning as L
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from galgen.errors import GalgenError
 from galgen.models.base import AdversarialModule
 from galgen.sections import TrainConfig
+from galgen.training.clock import Clock
 
 
 class Diverged(GalgenError):
@@ -41,11 +43,28 @@ class Health(L.Callback):
     ----------
     train
         Intervals, length, and ``nonfinite_steps``: so many steps without a finite gradient since
-        the last snapshot are too many.
+        the last snapshot are too many. So are all of them, over a whole interval or, in a run
+        that has not come to a snapshot, over all of it.
     """
 
     def __init__(self, train: TrainConfig) -> None:
         self.train = train
+        #: Images at which the run began: of a fine-tuning that keeps the clock it is not 0.
+        self._began: int | None = None
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Note where the run began, unless its checkpoint knew."""
+        assert isinstance(module, AdversarialModule)
+        if self._began is None:
+            self._began = module.clock.images
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run began."""
+        return {"began": self._began}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self._began = state_dict["began"]
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, *rest: object
@@ -59,7 +78,7 @@ class Health(L.Callback):
             saves or logs or clock.crossed(train.metric_images) or clock.images >= train.images
         ):
             return
-        why = trouble(module, train.nonfinite_steps)
+        why = trouble(module, min(train.nonfinite_steps, self._most(module.clock)))
         # Replicas hold the same weights, but buffers may be their own.
         if trainer.strategy.reduce_boolean_decision(bool(why), all=False):
             raise Diverged(clock.images, why or "another replica found weights that are not finite")
@@ -67,6 +86,19 @@ class Health(L.Callback):
             module.bad_steps = torch.zeros_like(module.bad_steps)
         if logs and module.rollbacks:
             module.means.note("rollbacks", torch.tensor(float(module.rollbacks)))
+
+    def _most(self, clock: Clock) -> int:
+        """Steps since the last snapshot, at moments when all of them tell something."""
+        began, every = self._began or 0, self.train.snapshot_images
+        intervals = (clock.images - clock.batch) // every
+        first = intervals == began // every
+        if not clock.crossed(every) and not (first and clock.images >= self.train.images):
+            # Some steps after a snapshot: a few bad ones may be all there are.
+            return self.train.nonfinite_steps
+        # The snapshot was taken at the first whole batch that reached its images.
+        steps = -((began - intervals * every) // clock.batch)
+        start = began if first else began + steps * clock.batch
+        return max(1, (clock.images - start) // clock.batch)
 
 
 def trouble(module: AdversarialModule, limit: int) -> str:
