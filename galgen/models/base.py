@@ -384,5 +384,5 @@ class AdversarialModule(SamplingModule):
         self.bad_steps = torch.tensor(float(card.get("bad_steps", 0)))
         self.lr_scale = float(card.get("lr_scale", 1.0))
         self.rollbacks = int(card.get("rollbacks", 0))
-        self.micro = smallest(self.micro, card.get("micro", []))
+        self.micro = smallest(self.micro, card.get("micro") or [])
         take_card(self, card)
