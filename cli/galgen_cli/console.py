@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -136,19 +137,13 @@ class Talk:
         except (typer.Exit, typer.Abort):
             raise
         except GalgenError as error:
-            if self.debug:
-                raise
             self._fail(str(error), error.exit_code, error)
         except KeyboardInterrupt:
             self._fail("interrupted.", INTERRUPTED)
         except OSError as error:
-            if self.debug:
-                raise
             name = f"{error.filename}: " if error.filename else ""
             self._fail(f"{name}{error.strerror or error}.", 2, error)
         except Exception as error:
-            if self.debug:
-                raise
             detail = str(error).splitlines()[0] if str(error) else ""
             self._fail(
                 f"{type(error).__name__}: {detail} (this is a fault of galgen: "
@@ -160,6 +155,8 @@ class Talk:
     def _fail(self, sentence: str, code: int, error: BaseException | None = None) -> NoReturn:
         # Of several replicas, those speak that met something on their own.
         notes = [f"{note}: " for note in getattr(error, "__notes__", ())]
+        if self.debug and error is not None:
+            traceback.print_exception(error)
         if self.first or (not getattr(error, "agreed", False) and (notes or alone())):
             print(f"galgen: {''.join(notes)}{sentence}", file=sys.stderr)
         raise typer.Exit(code)
