@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -143,6 +144,14 @@ class CutoutDataModule(L.LightningDataModule):
     def holdout_names(self) -> list[str]:
         """Names of the held-out galaxies."""
         return [self.cutouts.names[i] for i in self.split[1]]
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """How many galaxies are trained on, and a hash of their names, to know them again."""
+        names, rows = self.cutouts.names, self.split[0]
+        text = "\n".join(names[row] for row in rows.tolist())
+        digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return {"count": len(rows), "names": digest}
 
     @cached_property
     def conditions(self) -> Conditions:

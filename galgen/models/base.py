@@ -129,6 +129,7 @@ class AdversarialModule(SamplingModule):
         self.frozen: list[Layer] = []
         self.run: dict[str, Any] = {}
         self.holdout: list[str] = []
+        self.trained_on: dict[str, Any] = {}
         self.means = Means()
         self.ada = AdaptiveP(self.recipe.ada_target, self.recipe.ada_images, self.recipe.ada_max)
         self.path_mean = torch.zeros(())
@@ -265,6 +266,7 @@ class AdversarialModule(SamplingModule):
         if self.conditions:
             self.conditions = data.conditions
         self.holdout = list(data.holdout_names)
+        self.trained_on = data.fingerprint
 
     def configure_optimizers(self) -> Any:
         """Two Adams over what is not frozen."""

@@ -32,6 +32,7 @@ def card_of(module: AdversarialModule) -> dict[str, Any]:
         "clock": module.clock.state(),
         "seed": module.seed,
         "holdout": list(module.holdout),
+        "trained_on": dict(module.trained_on),
         "config": module.run,
         "sums": module.means.state(),
         "path_mean": float(module.path_mean),
@@ -48,5 +49,6 @@ def take_card(module: AdversarialModule, card: Mapping[str, Any]) -> None:
     module.stretch = None if card["stretch"] is None else Stretch.from_state(card["stretch"])
     module.conditions = Conditions.from_dict(card["conditions"])
     module.holdout = list(card["holdout"])
+    module.trained_on = dict(card.get("trained_on") or {})
     module.clock.load(card["clock"])
     module.grow_to_clock()
