@@ -228,6 +228,23 @@ def test_a_changed_table_is_refused(folder: Path, tmp_path: Path) -> None:
         prepare(folder, tmp_path / "pack", shard_bytes=FOUR)
 
 
+def test_a_finished_pack_of_files_that_changed_is_not_finished(
+    folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "pack"
+    pack(folder, out)
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    assert prepare(other, out, shard_bytes=FOUR).index is not None, "moved, not changed"
+    for file in other.glob("*.fits"):
+        flip(file, -1)
+    with pytest.raises(DataError, match=r"finished pack of .*cubes, not of .*other: choose ano"):
+        prepare(other, out, shard_bytes=FOUR)
+    flip(folder / "x029.fits", -1)
+    with pytest.raises(DataError, match=r"cubes has changed since .*pack was packed from it"):
+        prepare(folder, out, shard_bytes=FOUR, shard=(1, 3))
+
+
 def test_nothing_else_is_overwritten(folder: Path, tmp_path: Path) -> None:
     pack(folder, tmp_path / "pack")
     with pytest.raises(OutputError, match=r"is a finished pack of .*cubes, with no size, not size"):

@@ -22,6 +22,8 @@ SHARD_BYTES = 256 * 1024**2
 FLUX, PICTURE = "flux", "picture"
 #: What pixels are kept as: flux, resized and 16-bit pictures as floats, other pictures as bytes.
 DTYPES = ("<f4", "|u1")
+#: Facts that the first packs lack.
+_NEW = ("stamp",)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class PackIndex:
         (file, reason) of what was left out.
     notes
         One sentence for each thing that was chosen automatically.
+    stamp
+        A hash of the sizes and times of the files that were packed; empty from an older galgen.
     """
 
     kind: str
@@ -93,6 +97,7 @@ class PackIndex:
     bad: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     format: int = FORMAT
+    stamp: str = ""
 
     @property
     def row_bytes(self) -> int:
@@ -151,7 +156,8 @@ def read(folder: str | Path) -> PackIndex:
 
 
 def _index(state: Mapping[str, Any]) -> PackIndex:
-    known = {name: state[name] for name in PackIndex.__dataclass_fields__}
+    known = {name: state[name] for name in PackIndex.__dataclass_fields__ if name not in _NEW}
+    known.update((name, state[name]) for name in _NEW if name in state)
     for name in ("shape", "bands", "zero_points", "psf_fwhm", "classes", "notes"):
         known[name] = None if known[name] is None else tuple(known[name])
     known["shards"] = tuple(Shard(**shard) for shard in known["shards"])

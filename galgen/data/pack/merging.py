@@ -14,7 +14,7 @@ from galgen.data.loading import stop_if_bad
 from galgen.data.pack import catalogue as catalogues
 from galgen.data.pack import index as indices
 from galgen.data.pack.index import PackIndex, Shard
-from galgen.data.pack.plan import Plan, stated
+from galgen.data.pack.plan import Plan, hashed, stated
 from galgen.data.pack.shards import (
     PLAN,
     UNFINISHED,
@@ -130,6 +130,7 @@ def finish(folder: str | Path, bad_fraction: float | None = None) -> PackIndex:
         bad=tuple(bad),
         # Whoever opens the pack hears the others anew.
         notes=(*plan.notes, *(note for note in about if note.startswith("pixel scales"))),
+        stamp=hashed(shard.stamp for shard in shards),
     )
     index.write(folder)
     remove_stale([*folder.glob(".*.tmp")])

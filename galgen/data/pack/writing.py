@@ -16,7 +16,7 @@ from galgen.data.pack import index as indices
 from galgen.data.pack.index import PackIndex
 from galgen.data.pack.joining import of_sets
 from galgen.data.pack.merging import finish, read_plan
-from galgen.data.pack.plan import Plan
+from galgen.data.pack.plan import Plan, hashed
 from galgen.data.pack.planning import make_plan
 from galgen.data.pack.shards import (
     PLAN,
@@ -143,6 +143,12 @@ def prepare(
                 f"{folder} is a finished pack of {index.source}, "
                 f"{f'with {what[0]}, not {what[1]}' if what else 'with other galaxies'}: {_AGAIN}."
             )
+        stamps = (rows.part(plan.rows(number)).stamp() for number in range(plan.shards))
+        if index.stamp and index.stamp != hashed(stamps):
+            what = f"{plan.source} has changed since {folder} was packed from it"
+            if index.source != plan.source:
+                what = f"{folder} is a finished pack of {index.source}, not of {plan.source}"
+            raise DataError(f"{what}: {_AGAIN}.")
         return Job(folder, plan, rows, mine, (), shard is None, index)
     if (folder / UNFINISHED / PLAN).is_file():
         refuse_changes(folder, read_plan(folder), plan)
