@@ -25,7 +25,7 @@ from galgen.data.pack.checking import prepare_check, run_check
 from galgen.data.pack.index import PackIndex
 from galgen.data.pack.looking import look
 from galgen.data.pack.merging import finish, gather
-from galgen.data.pack.shards import UNFINISHED, remove_stale
+from galgen.data.pack.shards import UNFINISHED, ShardTask, create, remove_stale, write_shard
 from galgen.data.pack.workers import run_all
 from galgen.data.pack.writing import prepare, run
 from galgen.data.sets import open_set
@@ -243,6 +243,47 @@ def test_a_finished_pack_of_files_that_changed_is_not_finished(
     flip(folder / "x029.fits", -1)
     with pytest.raises(DataError, match=r"cubes has changed since .*pack was packed from it"):
         prepare(folder, out, shard_bytes=FOUR, shard=(1, 3))
+
+
+def test_of_two_jobs_at_once_the_first_decides(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pack"
+    first = prepare(folder, out, shard_bytes=FOUR, shard=(1, 2))
+    (folder / "other.csv").write_text("file,size\nx000,7\n")
+    second = prepare(folder, out, shard_bytes=FOUR, shard=(2, 2))
+    run(first, 1)
+    before = content(out)
+    with pytest.raises(DataError, match="other tables"):
+        run(second, 1)
+    assert content(out) == before
+    plan = out / UNFINISHED / "plan.json"
+    create(plan, "that of a later job")
+    assert content(out) == before
+
+
+def test_a_shard_of_another_plan_is_not_complete(folder: Path, tmp_path: Path) -> None:
+    for name, options in (("a", {}), ("b", {"count": 25})):
+        run(prepare(folder, tmp_path / name, shard_bytes=FOUR, shard=(1, 2), **options), 1)
+    for name in ("unfinished/shard-00001.json", "shard-00001.npy"):
+        shutil.copyfile(tmp_path / "b" / name, tmp_path / "a" / name)
+    job = prepare(folder, tmp_path / "a", shard_bytes=FOUR)
+    assert job.todo == (1, 4, 5, 6, 7)
+
+
+def test_a_command_that_comes_late_leaves_a_finished_pack_alone(
+    folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "pack"
+    late = prepare(folder, out, shard_bytes=FOUR)
+    part = prepare(folder, out, shard_bytes=FOUR, shard=(1, 2))
+    index = run(prepare(folder, out, shard_bytes=FOUR), 1)
+    before = content(out)
+    assert run(late, 1) == index
+    assert content(out) == before
+    task = ShardTask(out, 0, part.source.part(part.plan.rows(0)), part.plan.shape, "<f4", "")
+    with pytest.raises(OutputError, match="has been finished by another command"):
+        write_shard(task)
+    assert content(out) == before
+    assert finish(out).count == COUNT
 
 
 def test_nothing_else_is_overwritten(folder: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from galgen.data.pack.shards import (
     PLAN,
     UNFINISHED,
     Written,
+    make_unfinished,
     placed,
     read_written,
     remove_stale,
@@ -63,7 +64,8 @@ def refuse_unfinished(folder: Path) -> None:
     """
     if is_part(folder) and not indices.is_pack(folder):
         plan = read_plan(folder)
-        done = sum(read_written(folder, number) is not None for number in range(plan.shards))
+        digest = plan.digest()
+        done = sum(read_written(folder, k, digest) is not None for k in range(plan.shards))
         raise DataError(
             f"{folder} is a pack that is not finished, with {done} of {plan.shards} shards: give "
             f"the command galgen data pack again, or galgen data merge {folder} after the jobs of "
@@ -89,8 +91,14 @@ def finish(folder: str | Path, bad_fraction: float | None = None) -> PackIndex:
         If it cannot be written.
     """
     folder = Path(folder)
-    plan = read_plan(folder)
-    shards = _all_shards(folder, plan)
+    try:
+        plan = read_plan(folder)
+        shards = _all_shards(folder, plan)
+    except DataError:
+        if not indices.is_pack(folder):
+            raise
+        # Another command was quicker.
+        return indices.read(folder)
     bad = sorted([*plan.bad, *(each for shard in shards for each in shard.bad)])
     count = sum(shard.count for shard in shards)
     fraction = plan.bad_fraction if bad_fraction is None else bad_fraction
@@ -139,7 +147,8 @@ def finish(folder: str | Path, bad_fraction: float | None = None) -> PackIndex:
 
 
 def _all_shards(folder: Path, plan: Plan) -> list[Written]:
-    found = [read_written(folder, number) for number in range(plan.shards)]
+    digest = plan.digest()
+    found = [read_written(folder, number, digest) for number in range(plan.shards)]
     missing = [number for number, shard in enumerate(found) if shard is None]
     if missing:
         numbers = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
@@ -182,12 +191,7 @@ def gather(out: str | Path, parts: Sequence[str | Path]) -> None:
             return
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputError(f"{out} is not empty and no part of that pack: choose another OUT.")
-        try:
-            (out / UNFINISHED).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{out} cannot be made ({error.strerror or error}): choose another OUT."
-            ) from error
+        make_unfinished(out)
         _copy(folders[0] / UNFINISHED / PLAN, out / UNFINISHED / PLAN)
     for folder in folders:
         if folder.resolve() != out.resolve():
@@ -198,8 +202,9 @@ def _gather(out: Path, folder: Path, plan: Plan) -> None:
     for name in plan.copied:
         if not (out / name).is_file():
             _copy(folder / name, out / name)
+    digest = plan.digest()
     for number in range(plan.shards):
-        shard, have = read_written(folder, number), read_written(out, number)
+        shard, have = read_written(folder, number, digest), read_written(out, number, digest)
         if shard is None:
             continue
         if have is not None:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.data.pack.catalogue import Catalogue
+from galgen.data.pack.index import INDEX
 from galgen.data.pack.sources import Source, as_bytes
 from galgen.data.pack.workers import Tick
 from galgen.errors import OutputError
@@ -59,6 +60,8 @@ class Written:
         (file, reason) of what was left out.
     stamp
         `Source.stamp` of what it was made from.
+    plan
+        `Plan.digest` of the pack that it is for.
     """
 
     number: int
@@ -70,6 +73,7 @@ class Written:
     facts_of: tuple[int, ...]
     bad: tuple[tuple[str, str], ...]
     stamp: str
+    plan: str
 
     @property
     def file(self) -> str:
@@ -80,6 +84,24 @@ class Written:
 def shard_name(number: int) -> str:
     """Name of the file of pixels of a shard."""
     return f"shard-{number:05d}.npy"
+
+
+def make_unfinished(folder: Path) -> Path:
+    """The folder of a pack that is being written, made where it is not there yet.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    unfinished = folder / UNFINISHED
+    try:
+        unfinished.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be made ({error.strerror or error}): choose another OUT."
+        ) from error
+    return unfinished
 
 
 def sidecar(folder: Path, number: int) -> Path:
@@ -98,7 +120,7 @@ def placed(path: Path) -> Iterator[Path]:
     OutputError
         If it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -110,6 +132,38 @@ def placed(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def create(path: Path, content: str) -> None:
+    """Write a file, whole, unless it is there: the first of several jobs counts.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    temporary = _temporary(path)
+    try:
+        temporary.write_text(content, encoding="utf-8")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return
+        except OSError:
+            # Not every file system has links; without them it is not whole for a moment.
+            with suppress(FileExistsError), open(path, "x", encoding="utf-8") as file:
+                file.write(content)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}): choose another OUT."
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
 
 
 def remove_stale(temporary: Sequence[Path]) -> None:
@@ -136,13 +190,17 @@ def _runs(pid: int) -> bool:
 
 
 class ShardTask(NamedTuple):
-    """A shard to write: its pack, number and galaxies, and `shape` and `dtype` as in the index."""
+    """A shard to write: its pack, number and galaxies, and `shape` and `dtype` as in the index.
+
+    `plan` is the digest of the pack's plan.
+    """
 
     folder: Path
     number: int
     source: Source
     shape: tuple[int, int, int]
     dtype: str
+    plan: str
 
 
 def write_shard(task: ShardTask, tick: Tick = lambda count: None, threads: int = 1) -> Written:
@@ -160,9 +218,9 @@ def write_shard(task: ShardTask, tick: Tick = lambda count: None, threads: int =
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If it cannot be written, or the pack is finished by now.
     """
-    folder, number, source, shape, dtype = task
+    folder, number, source, shape, dtype, plan = task
     path, beside = folder / shard_name(number), sidecar(folder, number)
     remove_stale([*folder.glob(f".{path.name}.*"), *beside.parent.glob(f".{beside.name}.*")])
     stamp = source.stamp()
@@ -179,10 +237,14 @@ def write_shard(task: ShardTask, tick: Tick = lambda count: None, threads: int =
             rows.append(row)
             facts.append(outcome)
         tick(1)
+    if (folder / INDEX).is_file():
+        raise OutputError(f"{folder} has been finished by another command: let this one be.")
     size, sha256 = _save(path, pixels[: len(rows)]) if rows else (0, "")
     distinct, facts_of = _distinct(facts)
     about = source.texts(rows, facts)
-    written = Written(number, len(rows), size, sha256, about, distinct, facts_of, tuple(bad), stamp)
+    written = Written(
+        number, len(rows), size, sha256, about, distinct, facts_of, tuple(bad), stamp, plan
+    )
     with placed(beside) as temporary:
         temporary.write_text(json.dumps(_state(written), default=float), encoding="utf-8")
     return written
@@ -235,15 +297,15 @@ def _distinct(facts: Sequence[Cutout]) -> tuple[tuple[Cutout, ...], tuple[int, .
     return tuple(first), tuple(which)
 
 
-def read_written(folder: Path, number: int) -> Written | None:
-    """A shard if it is complete, else None."""
+def read_written(folder: Path, number: int, plan: str) -> Written | None:
+    """A shard if it is complete and was written by the plan of this digest, else None."""
     try:
         state = json.loads(sidecar(folder, number).read_text(encoding="utf-8"))
         written = _written(state)
         size = (folder / written.file).stat().st_size if written.count else 0
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return written if size == written.bytes else None
+    return written if (size, plan) == (written.bytes, written.plan) else None
 
 
 def _state(written: Written) -> dict[str, Any]:
@@ -267,6 +329,7 @@ def _state(written: Written) -> dict[str, Any]:
         "facts_of": list(written.facts_of) if len(written.facts) > 1 else None,
         "bad": [list(each) for each in written.bad],
         "stamp": written.stamp,
+        "plan": written.plan,
     }
 
 
@@ -299,4 +362,5 @@ def _written(state: Mapping[str, Any]) -> Written:
         facts_of=tuple(state["facts_of"] or [0] * count),
         bad=tuple((file, reason) for file, reason in state["bad"]),
         stamp=state["stamp"],
+        plan=state["plan"],
     )

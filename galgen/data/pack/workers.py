@@ -73,7 +73,7 @@ def run_all(
     read, stop = context.Value("Q", 0), context.Value("b", 0)
     seen = 0
     with ProcessPoolExecutor(
-        min(workers, len(tasks)), context, initializer=_begin, initargs=(read, stop)
+        min(workers, len(tasks)), context, initializer=_set_up, initargs=(read, stop)
     ) as pool:
         try:
             pending = {pool.submit(_work, work, task) for task in tasks}
@@ -99,7 +99,7 @@ def run_all(
 _shared: dict[str, Any] = {}
 
 
-def _begin(read: Any, stop: Any) -> None:
+def _set_up(read: Any, stop: Any) -> None:
     """Set up a process: Ctrl-C is for the one that asked, and without that one there is no work."""
     _shared.update(read=read, stop=stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

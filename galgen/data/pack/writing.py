@@ -23,6 +23,8 @@ from galgen.data.pack.shards import (
     UNFINISHED,
     ShardTask,
     Written,
+    create,
+    make_unfinished,
     placed,
     read_written,
     write_shard,
@@ -153,8 +155,9 @@ def prepare(
     if (folder / UNFINISHED / PLAN).is_file():
         refuse_changes(folder, read_plan(folder), plan)
     todo = []
+    digest = plan.digest()
     for number in mine:
-        written = read_written(folder, number)
+        written = read_written(folder, number, digest)
         if written is None:
             todo.append(number)
         elif written.stamp != rows.part(plan.rows(number)).stamp():
@@ -192,12 +195,11 @@ def run(
     OutputError
         If the pack cannot be written.
     """
-    if job.index is not None:
-        # It may have been stopped between the last two steps.
-        shutil.rmtree(job.folder / UNFINISHED, ignore_errors=True)
-        return job.index
-    _begin(job)
-    plan = job.plan
+    index = _finished(job)
+    if index is not None:
+        return index
+    _announce(job)
+    plan, digest = job.plan, job.plan.digest()
     bad = list(plan.bad)
 
     def finished(written: Written) -> None:
@@ -208,17 +210,42 @@ def run(
             stop_if_bad(plan.full(bad), total - len(bad), plan.bad_fraction, plan.source)
 
     for number in sorted(set(job.mine) - set(job.todo)):
-        done = read_written(job.folder, number)
+        done = read_written(job.folder, number, digest)
         if done is not None:
             finished(done)
     tasks = [
-        ShardTask(job.folder, number, job.source.part(plan.rows(number)), plan.shape, plan.dtype)
+        ShardTask(
+            job.folder,
+            number,
+            job.source.part(plan.rows(number)),
+            plan.shape,
+            plan.dtype,
+            digest,
+        )
         for number in job.todo
     ]
     # A set in memory would be made anew in each process.
     processes = (workers or _processes(job)) if job.source.portable else 1
-    run_all(write_shard, tasks, processes, progress, finished, job.folder)
+    try:
+        run_all(write_shard, tasks, processes, progress, finished, job.folder)
+    except OutputError:
+        index = _finished(job)
+        if index is None:
+            raise
+        return index
     return finish(job.folder) if job.whole else None
+
+
+def _finished(job: Job) -> PackIndex | None:
+    """The index, if the same command, given twice, finished the pack meanwhile."""
+    if not indices.is_pack(job.folder):
+        return None
+    index = indices.read(job.folder)
+    if index.options.get("plan") != job.plan.digest():
+        return None
+    # It may have been stopped between the last two steps, or begun again by this command.
+    shutil.rmtree(job.folder / UNFINISHED, ignore_errors=True)
+    return index
 
 
 def _processes(job: Job) -> int:
@@ -300,27 +327,25 @@ def _refuse_other(folder: Path) -> None:
         )
 
 
-def _begin(job: Job) -> None:
-    """Make the folder with the tables and the plan, or find that another job did."""
+def _announce(job: Job) -> None:
+    """Make the folder with the plan and the tables, or find that another job did."""
     folder, plan = job.folder, job.plan
-    try:
-        (folder / UNFINISHED).mkdir(parents=True, exist_ok=True)
-        room = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be made ({error.strerror or error}): choose another OUT."
-        ) from error
+    path = make_unfinished(folder) / PLAN
+    room = shutil.disk_usage(folder).free
     if job.bytes > room:
         raise OutputError(
             f"{folder}: {job.bytes / 1e9:,.1f} GB are to be written and {room / 1e9:,.1f} GB are "
             "free: make room or choose another OUT."
         )
+    content = json.dumps(asdict(plan), indent=1)
+    if not path.is_file():
+        create(path, content)
+    there = read_plan(folder)
+    refuse_changes(folder, there, plan)
+    if there.bad_fraction != plan.bad_fraction:
+        with placed(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
     if os.path.isdir(plan.source):
         for name in plan.copied:
             with placed(folder / name) as temporary:
                 shutil.copyfile(Path(plan.source) / name, temporary)
-    path = folder / UNFINISHED / PLAN
-    if not path.is_file() or read_plan(folder).bad_fraction != plan.bad_fraction:
-        with placed(path) as temporary:
-            temporary.write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
-    refuse_changes(folder, read_plan(folder), plan)
