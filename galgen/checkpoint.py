@@ -32,6 +32,10 @@ PACKAGED = "hubble-32px"
 WEIGHTS, CARD = "model.safetensors", "card.json"
 
 
+class OtherVersion(CheckpointError):
+    """A checkpoint is whole, but its layout is that of another version of galgen."""
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """A trained pair with its facts, ready to sample.
@@ -250,12 +254,12 @@ def _check_format(card: Mapping[str, Any], path: Path) -> None:
     if not isinstance(layout, int):
         raise CheckpointError(f"{path} lacks or distorts an entry (format).")
     if layout > FORMAT:
-        raise CheckpointError(
+        raise OtherVersion(
             f"{path} was written by galgen {card.get('version')}, which is newer than this one: "
             "upgrade galgen."
         )
     if layout < FORMAT:
-        raise CheckpointError(
+        raise OtherVersion(
             f"{path} was written by galgen {card.get('version')}, whose layout this one no longer "
             "reads: train the model again."
         )

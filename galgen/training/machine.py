@@ -71,7 +71,10 @@ def find_accelerator(wanted: str = "auto", option: str = "train.accelerator") ->
     if wanted == "auto":
         return have[0]
     if wanted not in have:
-        raise ConfigError(f"{option} {wanted} is not there: this machine has {', '.join(have)}.")
+        way = f"{option} auto" if option.startswith("-") else f"--set {option}=auto"
+        raise ConfigError(
+            f"{option} {wanted} is not there: this machine has {', '.join(have)}; give {way}."
+        )
     return wanted
 
 

@@ -60,7 +60,10 @@ def test_auto_finds_something_that_is_there() -> None:
 
 def test_a_machine_without_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match=r"train.accelerator cuda is not there.*cpu"):
+    with pytest.raises(
+        ConfigError,
+        match=r"train.accelerator cuda is not there.*cpu; give --set train.accelerator=auto",
+    ):
         choose(RunConfig.build({"train.accelerator": "cuda"}))
 
 
