@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from galgen.errors import CheckpointError, ConfigError
 from galgen.finetune import begin
 from galgen.finetune import prepare as prepare_tuning
 from galgen.io.atomic import replacing
+from galgen.io.lock import only
 from galgen.runs import RUNS, can_go_on, checkpoint_in, make_folder, new_folder
 from galgen.stages import Stage, named, plan
 from galgen.train import Outcome, Say, make_data, make_model, prepare, resume, start
@@ -144,8 +146,9 @@ def chain(
     if is_first():
         folder = new_folder(Path(out), "chain")
     record = _Record(folder, stages)
-    record.write()
-    return _run(record, say or (lambda line: None), console)
+    with only(folder) if is_first() else nullcontext():
+        record.write()
+        return _run(record, say or (lambda line: None), console)
 
 
 def resume_chain(
@@ -160,7 +163,9 @@ def resume_chain(
     """
     record = _read(Path(folder))
     make_folder(record.folder)
-    return _run(record, say or (lambda line: None), console)
+    with only(record.folder) if is_first() else nullcontext():
+        # What it noted while another process still worked here is what counts.
+        return _run(_read(record.folder), say or (lambda line: None), console)
 
 
 @dataclass(frozen=True)
@@ -298,7 +303,11 @@ def _left(stage: Stage, run: Path, images: int, reason: str) -> StageOutcome:
 
 
 def _best(run: Path) -> tuple[float | None, float | None, int | None]:
-    """Frechet distance, colour-magnitude ratio and images where the distance was lowest."""
+    """Frechet distance, colour-magnitude ratio and images of best.ckpt.
+
+    Where that has no row, those of the lowest distance: a run that went back may have a lower one,
+    whose snapshot is gone.
+    """
     path = run / "metrics.csv"
     if not path.is_file():
         return None, None, None
@@ -307,5 +316,9 @@ def _best(run: Path) -> tuple[float | None, float | None, int | None]:
     if not rows:
         return None, None, None
     best = min(rows, key=lambda row: float(row["frechet"]))
+    best_file = run / "checkpoints" / "best.ckpt"
+    if best_file.is_file():
+        images = checkpoint.read(best_file, mapped=True)["galgen"]["clock"]["images"]
+        best = next((row for row in rows if int(row["images"]) == images), best)
     ratio = best.get("colour_magnitude_ratio")
     return float(best["frechet"]), float(ratio) if ratio else None, int(best["images"])

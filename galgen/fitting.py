@@ -14,7 +14,6 @@ import lightning as L
 from rich.console import Console
 from torch import distributed as dist
 
-from galgen import checkpoint
 from galgen.callbacks.collapse import CollapseAlarm
 from galgen.callbacks.ending import Ending
 from galgen.callbacks.health import Diverged, Health
@@ -29,7 +28,7 @@ from galgen.data.module import CutoutDataModule
 from galgen.errors import DataError, OutputError, UserError
 from galgen.io.atomic import ELSEWHERE, clear_leftovers
 from galgen.models.base import AdversarialModule
-from galgen.recovery import MOST, Slower, go_back
+from galgen.recovery import MOST, Slower, go_back, images_of, remove_later
 from galgen.runs import LAST, make_folder
 from galgen.training.compiling import require
 from galgen.training.csvlog import CsvLog
@@ -76,9 +75,10 @@ def fit(
     say: Say | None = None,
     console: Console | None = None,
     resume_from: Path | None = None,
+    resumed_at: int | None = None,
     more: Sequence[L.Callback] = (),
 ) -> Outcome:
-    """Train in a run folder, from the start or from a checkpoint, with `more` callbacks.
+    """Train in a run folder, from the start or from a checkpoint of `resumed_at` images.
 
     Where training diverges it goes back to the last good checkpoint with half the learning rate,
     as a run that was killed goes on from there, at most `galgen.recovery.MOST` times.
@@ -105,23 +105,24 @@ def fit(
     elif is_first() and say is not None:
         model.say = say
     quiet_lightning()
+    if resume_from is not None and resumed_at is None:
+        resumed_at = images_of(resume_from)
     end = None if settings.minutes is None else time.monotonic() + 60 * settings.minutes
     with Signals() as signals:
         while True:
-            seen = _images(resume_from)
-            csv = CsvLog(run / "metrics.csv", seen)
+            csv = CsvLog(run / "metrics.csv", resumed_at)
             snapshots = _snapshots(config, model, run, resume_from)
             minutes = None if end is None else (end - time.monotonic()) / 60
             ending = Ending(settings.images, minutes, snapshots, signals)
             callbacks = [*more, *_callbacks(config, run, csv, console), snapshots, ending]
             # Made anew where it goes back: TensorBoard is to forget what came after.
-            loggers = [csv, *extra_loggers(config, run, seen)]
+            loggers = [csv, *extra_loggers(config, run, resumed_at)]
             trainer = _trainer(config, machine, run, loggers, callbacks)
             diverged = _fit(trainer, model, data, resume_from, signals, run)
             if diverged is None:
                 break
             resume_from, slower = _back(diverged, model, run, settings.snapshot_images)
-            more = (slower,)
+            resumed_at, more = images_of(resume_from), (slower,)
             if say is not None:
                 say(
                     f"{diverged} Going back to {resume_from} with half the learning rate, "
@@ -233,14 +234,6 @@ def _trainer(
     return trainer
 
 
-def _images(resumed: Path | None) -> int | None:
-    """Images seen at a checkpoint; None for a new run."""
-    if resumed is None:
-        return None
-    # Its weights are left in the file: what it needs of them Lightning reads.
-    return int(checkpoint.read(resumed, mapped=True)["galgen"]["clock"]["images"])
-
-
 def _back(
     diverged: Diverged, model: AdversarialModule, run: Path, every: int
 ) -> tuple[Path, Slower]:
@@ -250,7 +243,10 @@ def _back(
         return go_back(run, every)
 
     good = of_first(find) if dist.is_available() and dist.is_initialized() else find()
-    return good, Slower.than(model, diverged, good)
+    slower = Slower.than(model, diverged, good)
+    if is_first():
+        remove_later(run, good)
+    return good, slower
 
 
 def _trouble(error: UserError, run: Path, images: int) -> UserError:

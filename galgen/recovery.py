@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 
 from galgen import checkpoint
+from galgen.checkpoint import OtherVersion
 from galgen.errors import CheckpointError, ConfigError
 from galgen.models.base import AdversarialModule
 from galgen.runs import LAST, PREVIOUS
@@ -68,9 +69,9 @@ def latest(run: Path) -> Found | None:
     for path in _files(run):
         try:
             return Found(path, read_whole(path), " ".join(damage.values()))
+        except OtherVersion:
+            raise
         except CheckpointError as error:
-            if "was written by galgen" in str(error):
-                raise
             damage[path.name] = str(error)
     if not damage:
         return None
@@ -140,6 +141,27 @@ def go_back(run: Path, every: int) -> Path:
     if whole:
         return whole[0]
     raise CheckpointError(f"{run} has no whole checkpoint to go back to: start it again.")
+
+
+def remove_later(run: Path, good: Path) -> list[Path]:
+    """Remove the best snapshots that were taken after the checkpoint which a run goes back to.
+
+    They are of a stretch that is gone, with no row in metrics.csv, and the checkpoint knows of an
+    earlier value, by which a worse one could not replace them. Files that cannot be read stay,
+    for the next best to replace.
+    """
+    limit, gone = images_of(good), []
+    for path in sorted((run / "checkpoints").glob("best*.ckpt")):
+        with suppress(CheckpointError):
+            if images_of(path) > limit:
+                path.unlink(missing_ok=True)
+                gone.append(path)
+    return gone
+
+
+def images_of(path: Path) -> int:
+    """Images seen at a checkpoint, of which the weights are left in the file."""
+    return int(checkpoint.read(path, mapped=True)["galgen"]["clock"]["images"])
 
 
 class Slower(L.Callback):

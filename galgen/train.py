@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,20 @@ from torch import Tensor
 
 from galgen.callbacks.snapshots import check_choice
 from galgen.conditions import Conditions
-from galgen.config import RunConfig, load_yaml
+from galgen.config import RunConfig
 from galgen.data.module import CutoutDataModule
-from galgen.errors import CheckpointError, ConfigError
+from galgen.errors import ConfigError
 from galgen.fitting import Outcome, Say, fit, outcome_of, quiet_lightning
+from galgen.io.lock import only
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import find
 from galgen.models.rules import check_data, check_growth, check_options, check_recipe
 from galgen.models.sampling import KERNELS
 from galgen.plan import describe, resolve, write_config
 from galgen.randomness import key
-from galgen.recovery import Found, latest, put_aside
-from galgen.runs import CONFIG, RUNS, new_folder, newest_begun, run_label
+from galgen.recovery import Found, put_aside
+from galgen.resuming import agree, find_begun, plan_in, plan_resume
+from galgen.runs import RUNS, new_folder, run_label
 from galgen.stretch import Stretch
 from galgen.training import launch
 from galgen.training.group import meet, of_first, told
@@ -176,16 +179,20 @@ def start(
     for line in [*describe(config, data, machine), *choice.reasons, *met]:
         say(line)
 
-    def begin() -> Path:
-        run = new_folder(Path(out), run_label(config.model.name, data.cutouts.name, data.spec.size))
-        write_config(run, config, data)
-        say(f"run folder: {run}")
-        if opened is not None:
-            opened(run)
-        return run
+    with ExitStack() as held:
 
-    run = of_first(begin)
-    return fit(config, data, model, machine, run, say=say, console=console, more=callbacks)
+        def begin() -> Path:
+            label = run_label(config.model.name, data.cutouts.name, data.spec.size)
+            run = new_folder(Path(out), label)
+            held.enter_context(only(run))
+            write_config(run, config, data)
+            say(f"run folder: {run}")
+            if opened is not None:
+                opened(run)
+            return run
+
+        run = of_first(begin)
+        return fit(config, data, model, machine, run, say=say, console=console, more=callbacks)
 
 
 def resume(
@@ -213,10 +220,22 @@ def resume(
         If there is no run, or none of its checkpoints is whole.
     ConfigError
         If a change would make it another run.
+    OutputError
+        If another process works in its folder.
     """
     # The newest run may be another one by the time that further processes look for it.
-    folder, config, found = _plan(told() or run, changes)
-    say = say or (lambda line: None)
+    folder = find_begun(told() or run)
+    with only(folder) if launch.first() else nullcontext():
+        return _go_on(folder, changes or {}, say or (lambda line: None), console)
+
+
+def _go_on(folder: Path, changes: Mapping[str, Any], say: Say, console: Console | None) -> Outcome:
+    """`resume`, of a folder that no other process works in."""
+    config, found = plan_in(folder, changes)
+    machine = choose(config)
+    met = meet(machine)
+    folder, config, found = agree(folder, config, found, changes)
+    machine = choose(config)
     done = 0 if found is None else found.images
     if done >= config.train.images:
         say(
@@ -227,10 +246,8 @@ def resume(
     if found is not None and found.damaged:
         say(f"{found.damaged} Going back to {found.path}.")
     say(f"going on with {folder} at {done:,} of {config.train.images:,} images")
-    machine = choose(config)
-    for line in meet(machine):
+    for line in met:
         say(line)
-    of_first(lambda: folder)
     if found is None:
         data = make_data(config)
         model = make_model(config, data)
@@ -240,8 +257,18 @@ def resume(
         write_config(folder, config, data)
         if found is not None:
             put_aside(found)
-    path = None if found is None else found.path
-    return fit(config, data, model, machine, folder, say=say, console=console, resume_from=path)
+    path, images = (None, None) if found is None else (found.path, found.images)
+    return fit(
+        config,
+        data,
+        model,
+        machine,
+        folder,
+        say=say,
+        console=console,
+        resume_from=path,
+        resumed_at=images,
+    )
 
 
 def _as_it_was(
@@ -261,53 +288,6 @@ def _as_it_was(
     model = make_model(config, data, found.content["ema"].get(KERNELS))
     settle(model, config)
     return data, model
-
-
-def plan_resume(
-    run: str | Path | None = None, changes: Mapping[str, Any] | None = None
-) -> tuple[Path, RunConfig, dict[str, Any]]:
-    """Run folder, configuration and checkpoint card of a run to go on with; writes nothing.
-
-    The card of a run that was stopped before its first checkpoint is a clock at 0.
-    """
-    folder, config, found = _plan(run, changes)
-    return folder, config, {"clock": {"images": 0, "batch": 0}} if found is None else found.card
-
-
-def _plan(
-    run: str | Path | None, changes: Mapping[str, Any] | None
-) -> tuple[Path, RunConfig, Found | None]:
-    folder = newest_begun() if run is None else Path(run)
-    if folder is None:
-        raise CheckpointError(
-            "there is no run under ./runs to resume: start one with galgen train."
-        )
-    if not (folder / CONFIG).is_file():
-        raise CheckpointError(
-            f"{folder} cannot be resumed, since it has no {CONFIG}: start a run with galgen train."
-        )
-    fixed = RunConfig.build(load_yaml(folder / CONFIG))
-    config = fixed.replace(changes or {})
-    _refuse_other_run(fixed, config)
-    found = latest(folder)
-    if found is None and config.finetune is not None:
-        raise CheckpointError(
-            f"{folder} was stopped before it saved anything: start it again with galgen finetune "
-            f"{config.finetune.checkpoint} --config {folder / CONFIG}."
-        )
-    return folder, config, found
-
-
-def _refuse_other_run(old: RunConfig, new: RunConfig) -> None:
-    before, after = old.to_dict(), new.to_dict()
-    for section in ("seed", "data", "model", "recipe", "finetune"):
-        if before[section] != after[section]:
-            raise ConfigError(
-                f"--resume keeps the run's own {section} settings: leave them out, or start a new "
-                "run, or use galgen finetune."
-            )
-    if before["train"]["batch"] != after["train"]["batch"]:
-        raise ConfigError("--resume keeps the run's own --batch: leave it out.")
 
 
 def _refuse_other_conditions(run: Path, then: Conditions, now: Conditions) -> None:

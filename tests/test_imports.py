@@ -30,6 +30,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("checkpoint", "plan", "recovery", "specialists"),
     (
         "fitting",
+        "resuming",
         "train",
         "finetune",
         "transfer",

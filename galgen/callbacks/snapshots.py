@@ -183,7 +183,7 @@ class Snapshots(L.Callback):
     Attributes
     ----------
     best
-        Lowest value so far, None before the first.
+        Lowest value so far, None before the first and where its snapshot is gone.
     best_of
         The same of each class.
     """
@@ -211,8 +211,20 @@ class Snapshots(L.Callback):
         if self.resumed is None:
             save(trainer, self.folder / PREVIOUS)
         else:
+            self._forget(trainer)
             # Gone back to previous.ckpt, last.ckpt is of a future that is gone.
             self._of_interval = self.resumed.name == LAST and module.clock.crossed(self.every)
+
+    def _forget(self, trainer: L.Trainer) -> None:
+        """The next value is the best where a snapshot is gone: it was of a stretch that is."""
+        names = {None: "best.ckpt", **self.files}
+        gone = [name for name, file in names.items() if not (self.folder / file).is_file()]
+        # By the first one's view of the disk, since all have to save at the same moments.
+        for name in trainer.strategy.broadcast(gone):
+            if name is None:
+                self.best = None
+            else:
+                self.best_of.pop(name, None)
 
     def offer(self, values: Mapping[str, float]) -> None:
         """Metrics of the present weights, lower is better; called before the batch ends.
