@@ -16,6 +16,7 @@ from PIL import Image
 from galgen.data.module import CutoutDataModule
 from galgen.data.pack import index as indices
 from galgen.data.pack import pixels, writing
+from galgen.data.pack.checking import prepare_check, run_check
 from galgen.data.pack.reading import PackSet
 from galgen.data.sets import CutoutSet, open_set
 from galgen.errors import ConfigError, DataError
@@ -268,10 +269,23 @@ def test_damaged_packs_are_refused(flux: tuple[Path, Path], tmp_path: Path) -> N
         if number == 6:
             (folder / indices.INDEX).write_text("[1, 2")
             return folder, "cannot be read"
-        state(folder, count=3)
-        return folder, "damaged"
+        if number == 7:
+            state(folder, count=3)
+            return folder, r"damaged \(count is 3, and its shards hold 22\)"
+        if number == 8:
+            state(folder, catalogue={"bytes": 3})
+            return folder, r"damaged \(it lacks catalogue file\)"
+        if number == 9:
+            state(folder, shards=[{"file": "shard-00000.npy"}])
+            return folder, r"damaged \(it lacks shards count\)"
+        if number == 10:
+            state(folder, shape=[3, "20", 20])
+            return folder, r"damaged \(shape is \[3, .20., 20\]\)"
+        shards = json.loads((folder / indices.INDEX).read_text())["shards"]
+        state(folder, shards=[{**shards[0], "file": "../x.npy"}, *shards[1:]])
+        return folder, r"damaged \(the file \.\./x\.npy is none of the pack\)"
 
-    for number in range(8):
+    for number in range(12):
         folder, message = damage(number)
         with pytest.raises(DataError, match=message) as caught:
             open_set(folder)
@@ -287,5 +301,23 @@ def test_a_shard_that_is_another_array_is_refused(flux: tuple[Path, Path], tmp_p
     shard = folder / "shard-00001.npy"
     pixels = np.load(shard)
     np.save(shard, pixels.reshape(len(pixels), 3, SIDE // 2, 2 * SIDE))
-    with pytest.raises(DataError, match=r"shard-00001\.npy holds <f4 of shape .*the index says"):
+    with pytest.raises(DataError, match=r"holds float32 of \d x 3 x 10 x 40 where float32 of"):
         open_set(folder).read([0])
+
+
+@pytest.mark.parametrize("place", [3, 6, 8, 12, 30, 60, 70])
+def test_a_header_that_is_damaged_is_one_sentence(
+    flux: tuple[Path, Path], tmp_path: Path, place: int
+) -> None:
+    folder = copied(flux[1], tmp_path / "a")
+    shard = folder / "shard-00001.npy"
+    for byte in (b"(", b"{", b"\0", b"'", b"\xff"):
+        whole = shard.read_bytes()
+        if whole[place : place + 1] == byte:
+            continue
+        shard.write_bytes(whole[:place] + byte + whole[place + 1 :])
+        with pytest.raises(DataError, match=r"shard-00001\.npy is no shard of this pack"):
+            open_set(folder).read([0])
+        ((file, reason),) = run_check(prepare_check(folder), 1)
+        assert (file, "sha256" in reason) == (shard.name, True)
+        shard.write_bytes(whole)

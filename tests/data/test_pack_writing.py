@@ -467,6 +467,19 @@ def test_a_check_names_the_shard_in_which_a_byte_changed(folder: Path, tmp_path:
     ]  # fmt: skip
 
 
+def test_a_check_looks_at_tables_and_facts(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pack"
+    index = pack(folder, out)
+    assert list(index.tables) == ["other.csv"]
+    facts = (out / "pack.json").read_text()
+    (out / "pack.json").write_text(facts.replace('"nanomaggy"', '"Jy"'))
+    flip(out / "other.csv", 20)
+    assert [file for file, _ in run_check(prepare_check(out), 1)] == ["other.csv", "pack.json"]
+    (out / "pack.json").write_text(facts)
+    (out / "other.csv").unlink()
+    assert run_check(prepare_check(out), 1) == [("other.csv", "is missing from the pack")]
+
+
 def test_a_look_at_all_kinds(folder: Path, tmp_path: Path) -> None:
     pack(folder, tmp_path / "pack")
     plain, packed = look(folder), look(tmp_path / "pack")

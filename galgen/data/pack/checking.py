@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from galgen.data.pack import catalogue as catalogues
 from galgen.data.pack import index as indices
 from galgen.data.pack.index import PackIndex, Shard
 from galgen.data.pack.merging import refuse_unfinished
+from galgen.data.pack.npy import HeaderError, start
 from galgen.data.pack.plan import Plan
 from galgen.data.pack.planning import make_plan
 from galgen.data.pack.sources import Source
@@ -23,6 +25,7 @@ from galgen.errors import DataError
 #: Galaxies of a folder that one process reads at a time.
 _PART = 512
 _BLOCK = 16 * 1024**2
+_CHANGED = "has changed: its sha256 is not the one with which it was written"
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def run_check(
     wrong: list[tuple[str, str]] = []
     add: Callable[[list[tuple[str, str]]], None] = wrong.extend
     if check.index is not None:
+        wrong += _facts(check.folder, check.index)
         wrong += _catalogue(check.folder, check.index)
         tasks = [_ShardCheck(check.folder, check.index, shard) for shard in check.index.shards]
         run_all(check_shard, tasks, workers or cores(), progress, add, check.folder)
@@ -112,17 +116,14 @@ class _ShardCheck:
 def check_shard(task: _ShardCheck, tick: Tick, threads: int = 1) -> list[tuple[str, str]]:
     """What is wrong with a shard: its hash, its shape, or pixels that are not finite."""
     folder, index, shard = task.folder, task.index, task.shard
-    digest, read, bad = hashlib.sha256(), 0, -1
+    digest, read, done, bad, flaw = hashlib.sha256(), 0, 0, -1, ""
     with open(folder / shard.file, "rb") as file:
         try:
-            np.lib.format.read_magic(file)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        except ValueError as error:
-            return [(shard.file, f"is no .npy file ({error})")]
-        start = file.tell()
+            first = start(file, index.dtype, (shard.count, *index.shape))
+        except HeaderError as error:
+            first, flaw = 0, str(error)
         file.seek(0)
-        digest.update(file.read(start))
-        done = 0
+        digest.update(file.read(first))
         while block := file.read(_BLOCK):
             digest.update(block)
             if index.dtype == "<f4" and bad < 0 and len(block) % 4 == 0:
@@ -131,20 +132,36 @@ def check_shard(task: _ShardCheck, tick: Tick, threads: int = 1) -> list[tuple[s
                 if not (np.isfinite(flux.min()) and np.isfinite(flux.max())):
                     bad = (read + 4 * int(np.argmin(np.isfinite(flux)))) // index.row_bytes
             read += len(block)
-            tick(read // index.row_bytes - done)
-            done = read // index.row_bytes
-    if (shape, dtype.str) != ((shard.count, *index.shape), index.dtype):
-        return [(shard.file, f"holds {dtype.str} of shape {shape}, which is not what was written")]
+            now = min(shard.count, read // index.row_bytes)
+            tick(now - done)
+            done = now
     if digest.hexdigest() != shard.sha256:
-        return [(shard.file, "has changed: its sha256 is not the one with which it was written")]
+        return [(shard.file, _CHANGED)]
+    if flaw:
+        return [(shard.file, flaw)]
     return [(shard.file, f"its galaxy {bad} has pixels that are not finite")] if bad >= 0 else []
+
+
+def _facts(folder: Path, index: PackIndex) -> list[tuple[str, str]]:
+    """What is wrong with the index and the tables."""
+    wrong = []
+    state = json.loads((folder / indices.INDEX).read_text(encoding="utf-8"))
+    if index.sha256 and indices.own_hash(state) != index.sha256:
+        wrong.append((indices.INDEX, _CHANGED))
+    for name, sha256 in index.tables.items():
+        path = folder / name
+        if not path.is_file():
+            wrong.append((name, "is missing from the pack"))
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            wrong.append((name, _CHANGED))
+    return wrong
 
 
 def _catalogue(folder: Path, index: PackIndex) -> list[tuple[str, str]]:
     file = str(index.catalogue["file"])
     content = (folder / file).read_bytes()
     if hashlib.sha256(content).hexdigest() != index.catalogue["sha256"]:
-        return [(file, "has changed: its sha256 is not the one with which it was written")]
+        return [(file, _CHANGED)]
     try:
         about = catalogues.read(folder / file)
     except DataError as error:

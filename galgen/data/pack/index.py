@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ FLUX, PICTURE = "flux", "picture"
 #: What pixels are kept as: flux, resized and 16-bit pictures as floats, other pictures as bytes.
 DTYPES = ("<f4", "|u1")
 #: Facts that the first packs lack.
-_NEW = ("stamp",)
+_NEW = ("stamp", "tables", "sha256")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class PackIndex:
         One sentence for each thing that was chosen automatically.
     stamp
         A hash of the sizes and times of the files that were packed; empty from an older galgen.
+    tables
+        sha256 of every table that was copied into the pack, by file name.
+    sha256
+        Of the rest of the index, see `own_hash`; empty from an older galgen.
     """
 
     kind: str
@@ -98,6 +103,8 @@ class PackIndex:
     notes: tuple[str, ...] = ()
     format: int = FORMAT
     stamp: str = ""
+    tables: dict[str, str] = field(default_factory=dict)
+    sha256: str = ""
 
     @property
     def row_bytes(self) -> int:
@@ -114,7 +121,15 @@ class PackIndex:
         """
         path = Path(folder) / INDEX
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            state = json.loads(json.dumps(asdict(self)))
+            state["sha256"] = own_hash(state)
+            temporary.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+
+
+def own_hash(state: Mapping[str, Any]) -> str:
+    """The sha256 of an index without the one that it holds, in JSON types."""
+    rest = {name: value for name, value in state.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def is_pack(folder: str | Path) -> bool:
@@ -149,31 +164,115 @@ def read(folder: str | Path) -> PackIndex:
         )
     try:
         index = _index(state)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error!r}): pack the set again.") from None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}): pack the set again.") from None
     _check_files(index, Path(folder))
     return index
 
 
+#: What each fact is in JSON; a list of one type is a list of such, and None stands for null.
+_TYPES: dict[str, tuple[Any, ...]] = {
+    "kind": (str,),
+    "shape": ([int],),
+    "dtype": (str,),
+    "count": (int,),
+    "checked": (int,),
+    "bands": ([str], None),
+    "unit": (str, None),
+    "zero_points": ([float, None], None),
+    "pixel_scale": (float, None),
+    "psf_fwhm": ([float, None], None),
+    "classes": ([str],),
+    "shards": ([dict],),
+    "catalogue": (dict,),
+    "galgen": (str,),
+    "source": (str,),
+    "options": (dict,),
+    "bad": ([list],),
+    "notes": ([str],),
+    "format": (int,),
+    "stamp": (str,),
+    "tables": (dict,),
+    "sha256": (str,),
+}
+_SHARD_TYPES: dict[str, tuple[Any, ...]] = {
+    "file": (str,),
+    "count": (int,),
+    "bytes": (int,),
+    "sha256": (str,),
+}
+_CATALOGUE_TYPES: dict[str, tuple[Any, ...]] = {
+    "file": (str,),
+    "bytes": (int,),
+    "sha256": (str,),
+    "own": (str, None),
+}
+
+
 def _index(state: Mapping[str, Any]) -> PackIndex:
-    known = {name: state[name] for name in PackIndex.__dataclass_fields__ if name not in _NEW}
-    known.update((name, state[name]) for name in _NEW if name in state)
+    known = _typed(state, _TYPES, "", _NEW)
     for name in ("shape", "bands", "zero_points", "psf_fwhm", "classes", "notes"):
         known[name] = None if known[name] is None else tuple(known[name])
-    known["shards"] = tuple(Shard(**shard) for shard in known["shards"])
+    shards = [_typed(each, _SHARD_TYPES, "shards ") for each in known["shards"]]
+    known["catalogue"] = _typed(known["catalogue"], _CATALOGUE_TYPES, "catalogue ")
+    for file in [known["catalogue"]["file"], *(shard["file"] for shard in shards)]:
+        if Path(file).name != file:
+            raise ValueError(f"the file {file} is none of the pack")
+    known["shards"] = tuple(Shard(**shard) for shard in shards)
+    if any(len(each) != 2 for each in known["bad"]):
+        raise ValueError("bad does not hold files with reasons")
     known["bad"] = tuple((str(file), str(reason)) for file, reason in known["bad"])
     index = PackIndex(**known)
     if index.kind not in (FLUX, PICTURE):
-        raise ValueError(f"kind {index.kind}")
+        raise ValueError(f"kind is {index.kind}")
     if index.dtype not in DTYPES:
-        raise ValueError(f"dtype {index.dtype}")
+        raise ValueError(f"dtype is {index.dtype}")
     if len(index.shape) != 3 or min(index.shape) < 1:
-        raise ValueError(f"shape {index.shape}")
+        raise ValueError(f"shape is {' x '.join(map(str, index.shape))}")
     if not 1 <= index.checked <= min(index.shape[1:]):
-        raise ValueError(f"checked {index.checked}")
-    if index.count < 1 or sum(shard.count for shard in index.shards) != index.count:
-        raise ValueError(f"count {index.count}")
+        raise ValueError(f"checked is {index.checked}")
+    total = sum(shard.count for shard in index.shards)
+    if index.count < 1 or total != index.count:
+        raise ValueError(f"count is {index.count}, and its shards hold {total}")
     return index
+
+
+def _typed(
+    state: Mapping[str, Any], types: Mapping[str, tuple[Any, ...]], what: str, new: Any = ()
+) -> dict[str, Any]:
+    """The facts of an object, each of one of its types.
+
+    Raises
+    ------
+    ValueError
+        If one is missing, or something else.
+    """
+    found = {}
+    for name, allowed in types.items():
+        if name not in state and name in new:
+            continue
+        if name not in state:
+            raise ValueError(f"it lacks {what}{name}")
+        if not _is(state[name], allowed):
+            raise ValueError(f"{what}{name} is {json.dumps(state[name])[:40]}")
+        found[name] = state[name]
+    return found
+
+
+def _is(value: Any, allowed: tuple[Any, ...]) -> bool:
+    for one in allowed:
+        if one is None:
+            right = value is None
+        elif isinstance(one, list):
+            right = isinstance(value, list) and all(_is(each, tuple(one)) for each in value)
+        elif one in (int, float):
+            plain = isinstance(value, int) and not isinstance(value, bool)
+            right = plain or (one is float and isinstance(value, float))
+        else:
+            right = isinstance(value, one)
+        if right:
+            return True
+    return False
 
 
 def _check_files(index: PackIndex, folder: Path) -> None:

@@ -138,12 +138,13 @@ def finish(folder: str | Path, bad_fraction: float | None = None) -> PackIndex:
         bad=tuple(bad),
         # Whoever opens the pack hears the others anew.
         notes=(*plan.notes, *(note for note in about if note.startswith("pixel scales"))),
+        tables={name: plan.tables[name] for name in plan.copied},
         stamp=hashed(shard.stamp for shard in shards),
     )
     index.write(folder)
     remove_stale([*folder.glob(".*.tmp")])
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    return index
+    return indices.read(folder)
 
 
 def _all_shards(folder: Path, plan: Plan) -> list[Written]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.data.pack.index import PackIndex
+from galgen.data.pack.npy import HeaderError, start
 from galgen.data.room import memory
 from galgen.errors import DataError
 
@@ -49,7 +50,14 @@ class Pixels:
         for shard in self.index.shards:
             path = self.folder / shard.file
             with open(path, "rb") as file:
-                shape, offset = _header(file, path, self.index, shard.count)
+                shape = (shard.count, *self.index.shape)
+                try:
+                    offset = start(file, self.index.dtype, shape)
+                except HeaderError as error:
+                    raise DataError(
+                        f"{path} is no shard of this pack ({error}): copy it again, or pack the "
+                        "set again."
+                    ) from None
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             if self._large:
                 mapped.madvise(mmap.MADV_RANDOM)
@@ -105,20 +113,3 @@ def _allow_files(count: int) -> None:
         if soft != resource.RLIM_INFINITY and soft < wanted:
             most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _header(file: Any, path: Path, index: PackIndex, count: int) -> tuple[tuple[int, ...], int]:
-    """Shape of an .npy file and where its pixels begin."""
-    try:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"version {version}")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    except ValueError as error:
-        raise DataError(f"{path} is no shard of a pack ({error}): pack the set again.") from None
-    if shape != (count, *index.shape) or dtype.str != index.dtype or fortran:
-        raise DataError(
-            f"{path} holds {dtype.str} of shape {shape}, and the index says {index.dtype} of "
-            f"shape {(count, *index.shape)}: pack the set again."
-        )
-    return shape, file.tell()

@@ -8,7 +8,6 @@ A pack that is being written holds a folder ``unfinished`` with the plan, of
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import socket
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from galgen.data.pack.catalogue import Catalogue
 from galgen.data.pack.index import INDEX
+from galgen.data.pack.npy import header
 from galgen.data.pack.sources import Source, as_bytes
 from galgen.data.pack.workers import Tick
 from galgen.errors import OutputError
@@ -266,14 +266,11 @@ def _stored(cutout: Cutout, pixels: NDArray[Any], row: int) -> Cutout | str:
 
 def _save(path: Path, pixels: NDArray[Any]) -> tuple[int, str]:
     """Bytes and hash of the file."""
-    head = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        head, {"descr": pixels.dtype.str, "fortran_order": False, "shape": pixels.shape}
-    )
+    head = header(pixels.dtype.str, pixels.shape)
     content = pixels.data.cast("B")
-    digest = hashlib.sha256(head.getvalue())
+    digest = hashlib.sha256(head)
     with placed(path) as temporary, open(temporary, "wb") as file:
-        file.write(head.getvalue())
+        file.write(head)
         for first in range(0, len(content), _BLOCK):
             block = content[first : first + _BLOCK]
             file.write(block)
@@ -281,7 +278,7 @@ def _save(path: Path, pixels: NDArray[Any]) -> tuple[int, str]:
         file.flush()
         # A file system over the network may say only now that it is full.
         os.fsync(file.fileno())
-    return len(head.getvalue()) + len(content), digest.hexdigest()
+    return len(head) + len(content), digest.hexdigest()
 
 
 def _distinct(facts: Sequence[Cutout]) -> tuple[tuple[Cutout, ...], tuple[int, ...]]:

@@ -147,10 +147,10 @@ def prepare(
             )
         stamps = (rows.part(plan.rows(number)).stamp() for number in range(plan.shards))
         if index.stamp and index.stamp != hashed(stamps):
-            what = f"{plan.source} has changed since {folder} was packed from it"
+            changed = f"{plan.source} has changed since {folder} was packed from it"
             if index.source != plan.source:
-                what = f"{folder} is a finished pack of {index.source}, not of {plan.source}"
-            raise DataError(f"{what}: {_AGAIN}.")
+                changed = f"{folder} is a finished pack of {index.source}, not of {plan.source}"
+            raise DataError(f"{changed}: {_AGAIN}.")
         return Job(folder, plan, rows, mine, (), shard is None, index)
     if (folder / UNFINISHED / PLAN).is_file():
         refuse_changes(folder, read_plan(folder), plan)
