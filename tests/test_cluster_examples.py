@@ -61,6 +61,84 @@ def test_what_slurm_is_asked_for() -> None:
     assert "#SBATCH --requeue" in text
 
 
+def tools(folder: Path, **scripts: str) -> dict[str, str]:
+    """An environment in which these commands are scripts of ours."""
+    folder.mkdir()
+    for name, text in scripts.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "LOG": str(folder / "log"),
+                         "PIDS": str(folder / "pids")}  # fmt: skip
+
+
+SAYS = '#!/bin/bash\necho "$@"\n'
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs bash")
+def test_data_are_staged_whole_or_not_at_all(tmp_path: Path) -> None:
+    environ = tools(tmp_path / "bin", srun=SRUN, galgen=SAYS)
+    stage = tmp_path / "node"
+    environ |= {"SLURM_JOB_ID": "7", "SLURM_NNODES": "1", "STAGE": str(stage)}
+
+    def job(data: Path) -> None:
+        done = subprocess.run(
+            ["bash", str(EXAMPLES / "slurm.sbatch"), str(data)], text=True, env=environ,
+            capture_output=True, cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert f"train {stage}/galgen-" in done.stdout
+
+    for name in ("one", "two"):
+        (tmp_path / name / "my set" / "g").mkdir(parents=True)
+        (tmp_path / name / "my set" / "g" / "x.fits").write_text(name)
+    staged: list[Path] = []
+    for name in ("one", "two"):
+        job(tmp_path / name / "my set")
+        (copy,) = {f.parent.parent for f in stage.rglob("x.fits")} - set(staged)
+        assert (copy / "g" / "x.fits").read_text() == name
+        staged.append(copy)
+    job(tmp_path / "one" / "my set")
+    assert {f.parent.parent for f in stage.rglob("x.fits")} == set(staged)
+    (tmp_path / "one" / "my set" / "g" / "y.fits").write_text("more")
+    job(tmp_path / "one" / "my set")
+    assert len(list(stage.rglob("y.fits"))) == 1
+    assert len(list(stage.glob("*/*"))) == 3, "nothing half-copied is left"
+    # What a job left that was killed is not taken for the copy.
+    whole = next(stage.rglob("y.fits")).parent.parent
+    whole.rename(whole.with_name("my set.a1B2c3"))
+    (whole.with_name("my set.a1B2c3") / "g" / "x.fits").unlink()
+    job(tmp_path / "one" / "my set")
+    assert len(list(whole.rglob("*.fits"))) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs bash")
+def test_a_job_has_one_folder_for_its_run(tmp_path: Path) -> None:
+    environ = tools(tmp_path / "bin", srun=SRUN, galgen=SAYS) | {"SLURM_JOB_ID": "7"}
+    for words in (["--out", "x"], ["--out=x"]):
+        done = subprocess.run(
+            ["bash", str(EXAMPLES / "slurm.sbatch"), "sersic", *words], text=True, env=environ,
+            capture_output=True, cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert "set OUT=FOLDER" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs bash")
+@pytest.mark.parametrize("parts", [None, "64"])
+def test_a_part_is_the_same_in_a_part_of_the_array(tmp_path: Path, parts: str | None) -> None:
+    environ = tools(tmp_path / "bin", galgen=SAYS) | ({"PARTS": parts} if parts else {})
+    environ |= {"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_MIN": "5"}
+    environ["SLURM_ARRAY_TASK_COUNT"] = "2"
+    done = subprocess.run(
+        ["bash", str(EXAMPLES / "pack-array.sbatch"), "in", "out", "--size", "64"], text=True,
+        env=environ, capture_output=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [
+        *("data", "pack", "in", "out", "--size", "64", "--shard", f"9/{parts or 16}"),
+        *("--workers", "1"),
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs bash and gloo")
 def test_torchrun_on_two_processes(workdir: Path) -> None:
@@ -80,18 +158,12 @@ def test_torchrun_on_two_processes(workdir: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs bash and gloo")
 def test_a_job_that_is_queued_again(workdir: Path) -> None:
     """With an srun and an scontrol of our own: interrupted, queued again, finished."""
-    tools = workdir / "bin"
-    tools.mkdir()
     galgen = f'#!/bin/bash\nexec "{sys.executable}" -m galgen_cli.main "$@" $EXTRA\n'
     scontrol = '#!/bin/bash\necho "scontrol $*" >> "$LOG"\n'
-    for name, text in {"srun": SRUN, "scontrol": scontrol, "galgen": galgen}.items():
-        (tools / name).write_text(text)
-        (tools / name).chmod(0o755)
-    environ = os.environ | {
-        "PATH": f"{tools}:{os.environ['PATH']}", "LOG": str(workdir / "log"),
-        "PIDS": str(workdir / "pids"), "OMP_NUM_THREADS": "1", "SLURM_JOB_ID": "77",
-        "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1",
-        "ENVIRONMENT": "BATCH", "MASTER_PORT": str(29300 + os.getpid() % 200),
+    environ = tools(workdir / "bin", srun=SRUN, scontrol=scontrol, galgen=galgen) | {
+        "LOG": str(workdir / "log"), "PIDS": str(workdir / "pids"), "OMP_NUM_THREADS": "1",
+        "SLURM_JOB_ID": "77", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NNODES": "1", "ENVIRONMENT": "BATCH", "MASTER_PORT": str(29300 + os.getpid() % 200),
     }  # fmt: skip
     script = ["bash", str(EXAMPLES / "slurm.sbatch"), *WORDS, "--images", "40k"]
     job = subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
