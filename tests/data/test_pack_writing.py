@@ -220,6 +220,32 @@ def test_another_folder_or_other_options_are_refused(folder: Path, tmp_path: Pat
         prepare(folder, out, shard_bytes=FOUR)
 
 
+def test_a_table_that_a_pack_cannot_hold(folder: Path, tmp_path: Path) -> None:
+    path = folder / "catalog.csv"
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([f"{head},", *(f"{row}," for row in rows)]))
+    job = prepare(folder, tmp_path / "pack", shard_bytes=FOUR)
+    assert any("a column without a name" in note for note in job.plan.notes)
+    run(job, 1)
+    assert list(open_set(tmp_path / "pack").catalogue) == ["file", "z", "kind"]
+    for more, words in (
+        ([f"c{k}" for k in range(997)], r"1,000 columns, .* holds 999"),
+        (["größe"], "a column 'größe'"),
+        (["n" * 69], "at most 68 plain"),
+    ):
+        path.write_text("\n".join([",".join([head, *more]), *(r + ",1" * len(more) for r in rows)]))
+        with pytest.raises(DataError, match=words):
+            prepare(folder, tmp_path / "other")
+        assert not (tmp_path / "other").exists()
+    path.write_text(
+        "\n".join(
+            [",".join([head, *(f"c{k}" for k in range(996))]), *(r + ",1" * 996 for r in rows)]
+        )
+    )
+    pack(folder, tmp_path / "other")
+    assert len(open_set(tmp_path / "other").catalogue) == 999
+
+
 def test_a_changed_table_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Stop):
         run(prepare(folder, tmp_path / "pack", shard_bytes=FOUR), 1, stop_after(9))

@@ -17,7 +17,7 @@ only where the number gives the same text back. A cell without a value is the em
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -32,6 +32,8 @@ from galgen.io.cutout import one_line
 Texts = Mapping[str, Sequence[str]]
 #: Rows that become text at a time.
 _CHUNK = 4096
+#: Columns of a FITS table, and letters in the name of one.
+_MOST, _LONGEST = 999, 68
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,35 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def refuse_columns(columns: Iterable[str], where: str) -> None:
+    """Refuse a table that FITS cannot hold.
+
+    Parameters
+    ----------
+    columns
+        Their names.
+    where
+        Whose they are, for the message.
+
+    Raises
+    ------
+    DataError
+        If there are too many, or one has a name that FITS has no room or no letters for.
+    """
+    names = list(columns)
+    if len(names) > _MOST:
+        raise DataError(
+            f"{where} has {len(names):,} columns, and the catalogue of a pack holds {_MOST}: "
+            "remove those that are not needed."
+        )
+    for name in names:
+        if not (name.isascii() and name.isprintable() and len(name) <= _LONGEST):
+            raise DataError(
+                f"{where} has a column {' '.join(name.split())[:40]!r}, and a name in the catalogue of a pack "
+                f"is of at most {_LONGEST} plain (ASCII) letters: rename it."
+            )
 
 
 def joined(parts: Sequence[Catalogue]) -> Catalogue:

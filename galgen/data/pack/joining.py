@@ -48,6 +48,7 @@ def of_sets(
     spec = cutouts[0].spec
     about = [_about(source, each) for source, each in zip(sources, cutouts, strict=True)]
     every = catalogues.joined(about)
+    catalogues.refuse_columns(every.columns, " and ".join(sources))
     places = [(k, row) for k, each in enumerate(cutouts) for row in range(len(each))]
     order = list(range(len(places)))
     if len(sources) > 1:

@@ -15,6 +15,7 @@ from galgen.data.facts import spec_of
 from galgen.data.folder import BUILT_IN, Entry, scan_folder
 from galgen.data.loading import majority, probe, sized
 from galgen.data.pack import index as indices
+from galgen.data.pack.catalogue import refuse_columns
 from galgen.data.pack.joining import of_sets
 from galgen.data.pack.plan import Plan, galaxies_a_shard, hashed, stated, tables_in, tried
 from galgen.data.pack.sources import FileSource, Source, relative
@@ -79,7 +80,7 @@ def _of_folder(
     # Differences that no file of the set can mend show before anything is written.
     first = [cutout for cutout in facts if majority([cutout]) == kind]
     spec_of(first, reader.size, stated(given), str(root), [])
-    own, texts = _own_table(root, entries)
+    own, texts = _own_table(root, entries, notes)
     files = FileSource(root, reader, kind, True, tuple(entries), texts)
     zeros, small = tried(files, reader.raster and reader.crop == reader.size, notes)
     shape = (kind.n_bands, reader.size, reader.size)
@@ -124,7 +125,9 @@ def _whole(
     return chosen
 
 
-def _own_table(root: Path, entries: Sequence[Entry]) -> tuple[str | None, dict[str, list[str]]]:
+def _own_table(
+    root: Path, entries: Sequence[Entry], notes: list[str]
+) -> tuple[str | None, dict[str, list[str]]]:
     """Name of the folder's own table if it names the files, and a text for each galaxy."""
     path = folder_catalogue(root)
     if path is None:
@@ -133,9 +136,12 @@ def _own_table(root: Path, entries: Sequence[Entry]) -> tuple[str | None, dict[s
     rows = table.match([entry.name for entry in entries])
     if rows is None:
         return None, {}
+    if "" in table.columns:
+        notes.append(f"{path.name} has a column without a name, which is left out.")
+    columns = {key: column for key, column in table.columns.items() if key}
+    refuse_columns(columns, str(path))
     return path.name, {
-        key: [column[row] if row >= 0 else "" for row in rows]
-        for key, column in table.columns.items()
+        key: [column[row] if row >= 0 else "" for row in rows] for key, column in columns.items()
     }
 
 
