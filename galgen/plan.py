@@ -44,11 +44,18 @@ def describe(config: RunConfig, data: CutoutDataModule, machine: Machine) -> lis
         lines.append(f"augmentation: in front of the critic, with a probability up to {most:g}")
         if data.conditions.numbers and settings.conditioning != "projection":
             lines[-1] += ", without scale and cover, since it reads numbers in what it sees"
-    lines.append(
-        f"run: {config.model.name}, {train.images:,} images in batches of {train.batch}, "
-        f"on {machine}"
-    )
+    lines.append(run_line(config, machine))
     return lines + left_out(data.cutouts.bad)
+
+
+def run_line(config: RunConfig, machine: Machine) -> str:
+    """What trains how long, and on what."""
+    train = config.train
+    compiled = ", compiled" if train.compile == "on" else ""
+    return (
+        f"run: {config.model.name}, {train.images:,} images in batches of {train.batch}, "
+        f"on {machine}{compiled}"
+    )
 
 
 def asked_for(conditions: Conditions) -> list[str]:

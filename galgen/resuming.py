@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import distributed as dist
 from galgen.config import RunConfig, load_yaml
 from galgen.errors import CheckpointError, ConfigError, GalgenError
 from galgen.recovery import Found, latest
-from galgen.runs import CONFIG, newest_begun
+from galgen.runs import CONFIG, LAST, PREVIOUS, newest_begun
 from galgen.training.group import of_first, translated
 from galgen.training.trouble import ReplicaError
 
@@ -41,6 +42,11 @@ def find_begun(run: str | Path | None) -> Path:
         raise CheckpointError(
             "there is no run under ./runs to resume: start one with galgen train."
         )
+    if not folder.exists():
+        raise CheckpointError(f"{folder} does not exist: name a run's folder, or leave it out.")
+    if folder.is_file():
+        run_of = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
+        raise CheckpointError(f"{folder} is a file: name the run's folder, {run_of}.")
     if not (folder / CONFIG).is_file():
         raise CheckpointError(
             f"{folder} cannot be resumed, since it has no {CONFIG}: start a run with galgen train."
@@ -62,12 +68,58 @@ def plan_in(folder: Path, changes: Mapping[str, Any]) -> tuple[RunConfig, Found 
     config = fixed.replace(changes)
     _refuse_other_run(fixed, config)
     found = latest(folder)
+    if found is None and trained(folder):
+        raise CheckpointError(
+            f"{folder} has been trained, but {LAST} and {PREVIOUS} are gone from its checkpoints "
+            "folder: put one back, or start a new run."
+        )
     if found is None and config.finetune is not None:
         raise CheckpointError(
             f"{folder} was stopped before it saved anything: start it again with galgen finetune "
             f"{config.finetune.checkpoint} --config {folder / CONFIG}."
         )
     return config, found
+
+
+def going_on(
+    folder: Path, config: RunConfig, found: Found | None, changes: Mapping[str, Any]
+) -> list[str]:
+    """Where a run goes on, and what is not as one would think; a sentence each."""
+    lines = []
+    done = 0
+    if found is not None:
+        done = found.images
+        if found.damaged:
+            lines.append(f"{found.damaged} Going back to {found.path}.")
+        elif found.path.name == PREVIOUS and done:
+            lines.append(f"{LAST} is not there: going on from {found.path}, the one before it.")
+        kept = found.card["config"].get("train", {})
+        for name in ("precision", "compile"):
+            now = getattr(config.train, name)
+            if kept.get(name) not in (None, "auto", now):
+                lines.append(
+                    f"{name} {now} from here on, {kept[name]} until now: near to the run that it "
+                    "would have been, but no longer equal."
+                )
+    lines.append(f"going on with {folder} at {done:,} of {config.train.images:,} images")
+    if config.train.minutes is not None and not {"train.minutes", "train"} & set(changes):
+        lines.append(
+            f"for {config.train.minutes:g} minutes again, as the run was asked to at first; "
+            "--minutes says otherwise"
+        )
+    return lines
+
+
+def other_galaxies(found: Found, now: Mapping[str, Any]) -> str | None:
+    """A sentence if other galaxies are trained on than when the checkpoint was written."""
+    then = found.card.get("trained_on")
+    if not then or then == dict(now):
+        return None
+    return (
+        f"the data have changed: {now['count']:,} galaxies to train on, where there were "
+        f"{then['count']:,}{' of other names' if then['count'] == now['count'] else ''}. What is "
+        "held out may have been trained on; put the data back as they were, or use galgen finetune."
+    )
 
 
 def agree(
@@ -108,6 +160,15 @@ def agree(
             differ.agreed = True
             raise differ
     return given, config, found
+
+
+def trained(folder: Path) -> bool:
+    """Whether metrics.csv tells of images that were trained on."""
+    path = folder / "metrics.csv"
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return sum(1 for _ in islice(lines, 2)) > 1
 
 
 def _facts(folder: Path, config: RunConfig, found: Found | None) -> tuple[str, int, int]:

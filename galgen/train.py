@@ -23,10 +23,17 @@ from galgen.models.base import AdversarialModule
 from galgen.models.registry import find
 from galgen.models.rules import check_data, check_growth, check_options, check_recipe
 from galgen.models.sampling import KERNELS
-from galgen.plan import describe, resolve, write_config
+from galgen.plan import describe, resolve, run_line, write_config
 from galgen.randomness import key
 from galgen.recovery import Found, put_aside
-from galgen.resuming import agree, find_begun, plan_in, plan_resume
+from galgen.resuming import (
+    agree,
+    find_begun,
+    going_on,
+    other_galaxies,
+    plan_in,
+    plan_resume,
+)
 from galgen.runs import RUNS, new_folder, run_label
 from galgen.stretch import Stretch
 from galgen.training import launch
@@ -238,21 +245,20 @@ def _go_on(folder: Path, changes: Mapping[str, Any], say: Say, console: Console 
     machine = choose(config)
     done = 0 if found is None else found.images
     if done >= config.train.images:
-        say(
-            f"{folder} is finished: {done:,} of {config.train.images:,} images. "
-            "Give a larger --images to go further."
-        )
+        asked = f", and --images asks for {config.train.images:,}"
+        asked = asked if done > config.train.images else ""
+        say(f"{folder} is finished at {done:,} images{asked}: a larger --images goes further.")
         return outcome_of(folder, done, "finished")
-    if found is not None and found.damaged:
-        say(f"{found.damaged} Going back to {found.path}.")
-    say(f"going on with {folder} at {done:,} of {config.train.images:,} images")
-    for line in met:
+    for line in (*going_on(folder, config, found, changes), run_line(config, machine), *met):
         say(line)
     if found is None:
         data = make_data(config)
         model = make_model(config, data)
     else:
         data, model = _as_it_was(folder, config, found)
+        changed = other_galaxies(found, data.fingerprint)
+        if changed:
+            say(changed)
     if is_first():
         write_config(folder, config, data)
         if found is not None:
