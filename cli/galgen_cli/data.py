@@ -8,7 +8,16 @@ import typer
 
 from galgen_cli import options
 from galgen_cli.console import Talk
-from galgen_cli.data_views import plan_of, progress, show_index, show_look, show_pack, show_plan
+from galgen_cli.data_views import (
+    plan_of,
+    progress,
+    show_index,
+    show_lacking,
+    show_look,
+    show_pack,
+    show_plan,
+    until_told,
+)
 from galgen_cli.options import Path
 
 if TYPE_CHECKING:
@@ -70,7 +79,7 @@ def pack(
     The same command goes on with a pack that was interrupted.
     """
     talk = Talk(as_json, debug)
-    with talk.errors():
+    with talk.errors(), until_told():
         run = _read(
             config, settings, data__source=source, data__size=size, data__crop=crop,
             data__bands=bands, data__select=select, seed=seed,
@@ -108,24 +117,35 @@ def merge(
         typer.Argument(metavar="[PART]...", help="parts or packs that lie in other folders"),
     ] = None,
     workers: Workers = None,
+    seed: options.Seed = None,
+    config: options.Config = None,
     settings: options.Set = None,
     as_json: options.Json = False,
+    dry_run: options.DryRun = False,
     debug: options.Debug = False,
 ) -> None:
     """Finish a pack that the jobs of an array wrote, or put several packs into one."""
     talk = Talk(as_json, debug)
-    with talk.errors():
-        given = _read(None, settings).data
+    with talk.errors(), until_told():
+        _refuse_settled(settings)
+        given = _read(config, settings, seed=seed).data
         fraction = given.bad_fraction if "bad_fraction" in given.model_fields_set else None
         from galgen.data.pack import index as indices
-        from galgen.data.pack.merging import finish, gather
+        from galgen.data.pack.merging import finish, gather, lacking
         from galgen.data.pack.writing import prepare, run
 
         if parts and all(indices.is_pack(part) for part in parts):
-            job = prepare(list(parts), out)
+            job = prepare(parts, out, bad_fraction=given.bad_fraction)
+            if dry_run:
+                show_plan(talk, job)
+                talk.result({"galaxies": job.galaxies, "left": job.left, **plan_of(job)})
+                return
             with progress(talk, "merging", job.galaxies, job.galaxies - job.left) as advance:
                 index = run(job, workers, advance)
             assert index is not None
+        elif dry_run:
+            show_lacking(talk, out, lacking(out, parts or []))
+            return
         else:
             if parts:
                 gather(out, parts)
@@ -145,17 +165,29 @@ def info(
     config: options.Config = None,
     settings: options.Set = None,
     as_json: options.Json = False,
+    dry_run: options.DryRun = False,
     debug: options.Debug = False,
 ) -> None:
     """Say what a folder, a pack or a built-in set holds, from its facts and a sample."""
     talk = Talk(as_json, debug)
-    with talk.errors():
+    with talk.errors(), until_told():
         run = _read(
             config, settings, data__source=source, data__size=size, data__crop=crop,
             data__bands=bands, data__select=select, data__labels=labels, seed=seed,
         )  # fmt: skip
-        from galgen.data.pack.looking import look
+        from galgen.data.folder import BUILT_IN
+        from galgen.data.pack.checking import prepare_check
+        from galgen.data.pack.looking import SAMPLE, look
 
+        if dry_run:
+            count = sample = None
+            if run.data.source not in BUILT_IN:
+                count = prepare_check(run.data.source, seed=run.seed, **_settled(run)).galaxies
+                sample = len(range(0, count, -(-count // SAMPLE)))
+            many = "a sample" if count is None else f"{sample:,} of {count:,} galaxies"
+            talk.say(f"to look at: {many} of {run.data.source}")
+            talk.result({"source": run.data.source, "galaxies": count, "sample": sample})
+            return
         found = look(run.data.source, labels=run.data.labels, seed=run.seed, **_settled(run))
         show_look(talk, found)
         talk.result(found.to_dict())
@@ -168,25 +200,35 @@ def check(
     crop: options.Crop = None,
     bands: options.Bands = None,
     workers: Workers = None,
+    seed: options.Seed = None,
     config: options.Config = None,
     settings: options.Set = None,
     as_json: options.Json = False,
+    dry_run: options.DryRun = False,
     debug: options.Debug = False,
 ) -> None:
     """Read the whole of a pack or a folder; exit code 2 if anything is wrong with it."""
     talk = Talk(as_json, debug)
-    with talk.errors():
+    with talk.errors(), until_told():
         run = _read(
             config, settings, data__source=source, data__size=size, data__crop=crop,
-            data__bands=bands,
+            data__bands=bands, seed=seed,
         )  # fmt: skip
         from galgen.data.folder import BUILT_IN
         from galgen.data.pack.checking import prepare_check, run_check
+        from galgen.data.pack.merging import shards
         from galgen.errors import ConfigError, DataError
 
         if run.data.source in BUILT_IN:
             raise ConfigError(f"the set {source} has no files to check: give a pack or a folder.")
-        what = prepare_check(run.data.source, **_settled(run))
+        what = prepare_check(run.data.source, seed=run.seed, **_settled(run))
+        typed = [name for name, v in (("size", size), ("crop", crop), ("bands", bands)) if v]
+        if typed and what.index is not None:
+            raise ConfigError(f"--{typed[0]}: a pack is checked whole, leave it out.")
+        if dry_run:
+            talk.say(f"to check: {what.galaxies:,} galaxies of {source}")
+            talk.result({"source": run.data.source, "galaxies": what.galaxies})
+            return
         with progress(talk, "checking", what.galaxies) as advance:
             wrong = run_check(what, workers, advance)
         talk.result(
@@ -213,7 +255,7 @@ def check(
                 f"{source}: {len(wrong):,} of {total:,} galaxies cannot be used: mend or remove "
                 "them, or leave them to be left out."
             )
-        files = "" if what.index is None else f" in {len(what.index.shards)} shards"
+        files = "" if what.index is None else f" in {shards(len(what.index.shards))}"
         talk.say(f"{source} is good: {what.galaxies:,} galaxies{files}")
 
 
@@ -221,6 +263,19 @@ def _read(config: Path | None, settings: list[str] | None, **given: Any) -> RunC
     from galgen.config import RunConfig
 
     return RunConfig.build(*options.layers(config, settings, **given))
+
+
+def _refuse_settled(settings: list[str] | None) -> None:
+    """Refuse what `merge` has no use for: all was settled when the parts were packed."""
+    from galgen.config import parse_settings
+    from galgen.errors import ConfigError
+
+    for name in parse_settings(settings or []):
+        if name != "data.bad_fraction":
+            raise ConfigError(
+                f"--set {name}: galgen data merge takes data.bad_fraction alone, since the rest "
+                "was settled when the parts were packed."
+            )
 
 
 def _settled(run: RunConfig) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +15,28 @@ from galgen_cli.console import LINE_SECONDS, Talk
 if TYPE_CHECKING:
     from galgen.data.pack.index import PackIndex
     from galgen.data.pack.looking import Look
+    from galgen.data.pack.plan import Plan
     from galgen.data.pack.writing import Job
 
 #: Bad files that are shown.
 _SHOWN = 3
+
+
+@contextmanager
+def until_told() -> Iterator[None]:
+    """SIGTERM, which a scheduler sends, ends the block as Ctrl-C does."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -85,22 +105,26 @@ def show_plan(talk: Talk, job: Job) -> None:
     """What a command will do."""
     plan = job.plan
     channels, height, width = plan.shape
-    kept = "float32" if plan.dtype == "<f4" else "8 bits"
+    from galgen.data.pack.merging import shards
+    from galgen.data.pack.npy import said
+
     which = "" if job.whole else f", of them {len(job.mine)} in this part"
     talk.say(
-        f"{plan.entries:,} galaxies of {channels} x {height} x {width} ({kept}), "
-        f"{plan.shards} shard{'s' if plan.shards > 1 else ''}{which}; "
+        f"{plan.entries:,} galaxies of {channels} x {height} x {width} ({said(plan.dtype)}), "
+        f"{shards(plan.shards)}{which}; "
         f"{in_bytes(job.bytes)} to write to {job.folder}"
     )
     if job.index is None and len(job.todo) < len(job.mine):
-        talk.say(f"going on: {len(job.mine) - len(job.todo)} of {len(job.mine)} shards are there")
+        talk.say(f"going on: {len(job.mine) - len(job.todo)} of {shards(len(job.mine))} are there")
 
 
 def show_pack(talk: Talk, job: Job, index: PackIndex | None) -> None:
     """What a command did."""
+    from galgen.data.pack.merging import shards
+
     if index is None:
         talk.say(
-            f"wrote {len(job.mine)} of {job.plan.shards} shards; after all jobs: "
+            f"wrote {len(job.mine)} of {shards(job.plan.shards)}; after all jobs: "
             f"galgen data merge {job.folder}"
         )
         talk.result({"finished": False, **plan_of(job)})
@@ -112,6 +136,8 @@ def show_pack(talk: Talk, job: Job, index: PackIndex | None) -> None:
 
 def show_index(talk: Talk, folder: Path, index: PackIndex) -> None:
     """A finished pack."""
+    from galgen.data.pack.merging import shards
+
     _show_bad(talk, index.bad)
     if index.bad and index.kind == "flux" and not {"size", "crop"} & set(index.options):
         talk.say(
@@ -119,8 +145,8 @@ def show_index(talk: Talk, folder: Path, index: PackIndex) -> None:
             "more of them may be good."
         )
     size = sum(shard.bytes for shard in index.shards)
-    shards = f"{len(index.shards)} shard{'s' if len(index.shards) > 1 else ''}"
-    talk.say(f"packed {index.count:,} galaxies into {folder} ({shards}, {in_bytes(size)})")
+    many = shards(len(index.shards))
+    talk.say(f"packed {index.count:,} galaxies into {folder} ({many}, {in_bytes(size)})")
     talk.result(
         {
             "finished": True,
@@ -136,6 +162,23 @@ def show_index(talk: Talk, folder: Path, index: PackIndex) -> None:
     )
 
 
+def show_lacking(talk: Talk, out: Path, found: tuple[Plan, list[int]] | None) -> None:
+    """What a merge would put together."""
+    from galgen.data.pack.merging import shards
+
+    if found is None:
+        talk.say(f"{out} is finished already")
+        talk.result({"pack": out, "finished": True})
+        return
+    plan, missing = found
+    there = plan.shards - len(missing)
+    talk.say(f"to merge into {out}: {there} of {shards(plan.shards)} are there")
+    talk.result(
+        {"pack": out, "finished": False, "shards": plan.shards, "missing": missing,
+         "source": plan.source}
+    )  # fmt: skip
+
+
 def _show_bad(talk: Talk, bad: tuple[tuple[str, str], ...]) -> None:
     from galgen.data.source import left_out
 
@@ -146,6 +189,9 @@ def _show_bad(talk: Talk, bad: tuple[tuple[str, str], ...]) -> None:
 def show_look(talk: Talk, found: Look) -> None:
     """What a set holds, as two tables."""
     from rich.table import Table
+
+    from galgen.data.pack.merging import shards
+    from galgen.data.pack.npy import said
 
     spec = found.spec
     facts = Table(show_header=False, box=None, pad_edge=False)
@@ -164,8 +210,8 @@ def show_look(talk: Talk, found: Look) -> None:
     if found.columns:
         rows.append(("catalogue", ", ".join(found.columns)))
     if found.bytes:
-        shards = f" in {found.shards} shards of {found.dtype}" if found.shards else ""
-        rows.append(("on the disk", in_bytes(found.bytes) + shards))
+        kept = f" in {shards(found.shards)} of {said(found.dtype or '')}" if found.shards else ""
+        rows.append(("on the disk", in_bytes(found.bytes) + kept))
     where = f" of {found.sample:,} looked at" if found.kind == "folder" else ""
     rows.append(("bad files", f"{len(found.bad):,}{where}"))
     for row in rows:

@@ -24,4 +24,4 @@ def left_out(bad: Sequence[tuple[str, str]], shown: int = 3) -> list[str]:
         return []
     names = ", ".join(f"{name} ({reason})" for name, reason in bad[:shown])
     more = f" and {len(bad) - shown} more" if len(bad) > shown else ""
-    return [f"left out {len(bad)} bad files: {names}{more}"]
+    return [f"left out {len(bad)} bad file{'' if len(bad) == 1 else 's'}: {names}{more}"]

@@ -90,7 +90,7 @@ def test_a_folder_with_a_bad_file(folder: Path, tmp_path: Path) -> None:
     assert galgen("check", folder / "spiral", "--workers", 1).exit_code == 0
     packed = galgen("pack", folder, tmp_path / "out", "--workers", 1)
     assert packed.exit_code == 0
-    assert "left out 1 bad files: disk/x05.fits" in packed.output
+    assert "left out 1 bad file: disk/x05.fits" in packed.output
     refused = galgen(
         "pack", folder, tmp_path / "strict", "--workers", 1, "--set", "data.bad_fraction=0"
     )
@@ -137,6 +137,11 @@ def test_two_packs_become_one(folder: Path, tmp_path: Path) -> None:
         (("merge", "out"), "out holds no part of a pack"),
         (("info", "nowhere"), "the folder nowhere does not exist"),
         (("check", "hubble"), "has no files"),
+        (("pack", "", "out"), "FOLDER is empty"),
+        (("merge", "out", "--set", "data.size=16"), "--set data.size: galgen data merge takes"),
+        (("merge", "out", "--set", "train.batch=16"), "--set train.batch: galgen data merge takes"),
+        (("merge", "out", "set", "nosuch"), "the folder nosuch does not exist"),
+        (("merge", "out", "set", "set"), "set holds no part of a pack"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -148,6 +153,27 @@ def test_mistakes_are_one_sentence(
     assert words in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (folder.parent / "out").exists()
+
+
+def test_what_is_missing_is_named(folder: Path, tmp_path: Path) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    galgen("pack", folder, whole, "--workers", 1)
+    for i in (1, 3):
+        galgen("pack", folder, out, "--shard-size", 0.004, "--shard", f"{i}/3", "--workers", 1)
+    planned = galgen("merge", out, "--dry-run", "--json")
+    assert json.loads(planned.stdout)["missing"] == [4, 5, 6, 7]
+    assert "lacks 4 of 12 shards (--shard 2/3)" in galgen("merge", out).stderr
+    mixed = galgen("merge", tmp_path / "new", whole, out)
+    assert "whole is a finished pack and others are not" in mixed.stderr
+    asked = galgen("check", whole, "--size", 16)
+    assert (asked.exit_code, "--size: a pack is checked whole" in asked.stderr) == (2, True)
+    assert "12 galaxies" in galgen("check", whole, "--dry-run").output
+    assert "12 of 12 galaxies" in galgen("info", whole, "--dry-run").output
+    assert "in 1 shard of float32" in " ".join(galgen("info", whole).output.split())
+    (whole / "pack.json").unlink()
+    for command in ("info", "check"):
+        assert "pack.json is missing" in galgen(command, whole).stderr
+    assert "pack.json is missing" in galgen("pack", folder, whole).stderr
 
 
 def test_what_is_asked_of_a_pack_later_is_said(folder: Path, tmp_path: Path) -> None:
@@ -174,7 +200,8 @@ def test_progress_without_a_terminal_is_lines_now_and_then(
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_pack_that_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_a_pack_that_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
     rng = np.random.default_rng(1)
@@ -185,7 +212,7 @@ def test_ctrl_c_leaves_a_pack_that_goes_on(tmp_path: Path) -> None:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob("out/shard-*.npy")):
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(30) == 130
     assert process.stderr is not None
     assert process.stderr.read() == "galgen: interrupted.\n"

@@ -77,7 +77,8 @@ def refuse_columns(columns: Iterable[str], where: str) -> None:
     for name in names:
         if not (name.isascii() and name.isprintable() and len(name) <= _LONGEST):
             raise DataError(
-                f"{where} has a column {' '.join(name.split())[:40]!r}, and a name in the catalogue of a pack "
+                f"{where} has a column {' '.join(name.split())[:40]!r}, and a name in the "
+                "catalogue of a pack "
                 f"is of at most {_LONGEST} plain (ASCII) letters: rename it."
             )
 

@@ -67,9 +67,15 @@ def refuse_unfinished(folder: Path) -> None:
         digest = plan.digest()
         done = sum(read_written(folder, k, digest) is not None for k in range(plan.shards))
         raise DataError(
-            f"{folder} is a pack that is not finished, with {done} of {plan.shards} shards: give "
+            f"{folder} is a pack that is not finished, with {done} of {shards(plan.shards)}: give "
             f"the command galgen data pack again, or galgen data merge {folder} after the jobs of "
             "an array."
+        )
+    catalogue = (folder / indices.CATALOGUE).is_file() and not indices.is_pack(folder)
+    if catalogue and any(folder.glob("shard-?????.npy")):
+        raise DataError(
+            f"{folder / indices.INDEX} is missing, and without it {folder} is no pack: copy it "
+            "there, or pack the set again."
         )
 
 
@@ -152,12 +158,28 @@ def _all_shards(folder: Path, plan: Plan) -> list[Written]:
     found = [read_written(folder, number, digest) for number in range(plan.shards)]
     missing = [number for number, shard in enumerate(found) if shard is None]
     if missing:
-        numbers = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
+        jobs = {shard.jobs for shard in found if shard is not None}
         raise DataError(
-            f"{folder} lacks {len(missing)} of {plan.shards} shards (number {numbers}): let the "
-            "jobs that write them end, or run them again, and then merge."
+            f"{folder} lacks {len(missing)} of {shards(plan.shards)} "
+            f"({_which(missing, plan.shards, jobs)}): let the jobs that write them end, or run "
+            "them again, and then merge."
         )
     return [shard for shard in found if shard is not None]
+
+
+def _which(missing: Sequence[int], count: int, jobs: set[int]) -> str:
+    """Shards that are missing, by the jobs that write them where all were of so many jobs."""
+    names = [f"number {missing[0]}", *map(str, missing[1:])]
+    if len(jobs) == 1 and (n := max(jobs)) > 1:
+        # The i-th of n writes the shards from count (i - 1) / n up to count i / n.
+        names = [f"--shard {-(-n * (k + 1) // count)}/{n}" for k in missing]
+    names = list(dict.fromkeys(names))
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+def shards(count: int) -> str:
+    """So many shards, in words."""
+    return f"{count} shard{'' if count == 1 else 's'}"
 
 
 def gather(out: str | Path, parts: Sequence[str | Path]) -> None:
@@ -179,7 +201,55 @@ def gather(out: str | Path, parts: Sequence[str | Path]) -> None:
     """
     out = Path(out)
     folders = [Path(part) for part in parts]
-    plans = {folder: read_plan(folder) for folder in ([out] if is_part(out) else []) + folders}
+    plans = _plans(out, folders)
+    if plans is None:
+        return
+    first = next(iter(plans.values()))
+    if not is_part(out):
+        make_unfinished(out)
+        _copy(folders[0] / UNFINISHED / PLAN, out / UNFINISHED / PLAN)
+    for folder in folders:
+        if folder.resolve() != out.resolve():
+            _gather(out, folder, first)
+
+
+def lacking(out: str | Path, parts: Sequence[str | Path]) -> tuple[Plan, list[int]] | None:
+    """The plan of a pack that is to be put together and the shards that are nowhere; None for a
+    pack that is finished.
+
+    Raises
+    ------
+    DataError, OutputError
+        As `gather`.
+    """
+    out = Path(out)
+    folders = [Path(part) for part in parts]
+    if not folders and indices.is_pack(out):
+        return None
+    plans = _plans(out, folders) if folders else {out: read_plan(out)}
+    if plans is None:
+        return None
+    plan = next(iter(plans.values()))
+    digest = plan.digest()
+    return plan, [
+        k
+        for k in range(plan.shards)
+        if all(read_written(folder, k, digest) is None for folder in plans)
+    ]
+
+
+def _plans(out: Path, folders: Sequence[Path]) -> dict[Path, Plan] | None:
+    """The plan of each part, which is the same; None where they have become a pack already."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"the folder {folder} does not exist.")
+    for folder in folders:
+        if indices.is_pack(folder) and not is_part(folder):
+            raise DataError(
+                f"{folder} is a finished pack and others are not: merge the parts of one pack, or "
+                "finished packs."
+            )
+    plans = {folder: read_plan(folder) for folder in (*([out] if is_part(out) else ()), *folders)}
     first, *_ = plans.items()
     for folder, plan in plans.items():
         if plan.identity() != first[1].identity():
@@ -189,14 +259,10 @@ def gather(out: str | Path, parts: Sequence[str | Path]) -> None:
             )
     if not is_part(out):
         if indices.is_pack(out) and indices.read(out).options.get("plan") == first[1].digest():
-            return
+            return None
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputError(f"{out} is not empty and no part of that pack: choose another OUT.")
-        make_unfinished(out)
-        _copy(folders[0] / UNFINISHED / PLAN, out / UNFINISHED / PLAN)
-    for folder in folders:
-        if folder.resolve() != out.resolve():
-            _gather(out, folder, plans[folder])
+    return plans
 
 
 def _gather(out: Path, folder: Path, plan: Plan) -> None:
@@ -209,7 +275,7 @@ def _gather(out: Path, folder: Path, plan: Plan) -> None:
         if shard is None:
             continue
         if have is not None:
-            if replace(have, stamp="") != replace(shard, stamp=""):
+            if replace(have, stamp="", jobs=1) != replace(shard, stamp="", jobs=1):
                 raise DataError(
                     f"{folder / shard.file} and {out / have.file} differ: pack that part again."
                 )

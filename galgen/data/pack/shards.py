@@ -62,6 +62,8 @@ class Written:
         `Source.stamp` of what it was made from.
     plan
         `Plan.digest` of the pack that it is for.
+    jobs
+        How many jobs its own was one of.
     """
 
     number: int
@@ -74,6 +76,7 @@ class Written:
     bad: tuple[tuple[str, str], ...]
     stamp: str
     plan: str
+    jobs: int = 1
 
     @property
     def file(self) -> str:
@@ -192,7 +195,7 @@ def _runs(pid: int) -> bool:
 class ShardTask(NamedTuple):
     """A shard to write: its pack, number and galaxies, and `shape` and `dtype` as in the index.
 
-    `plan` is the digest of the pack's plan.
+    `plan` is the digest of the pack's plan, and `jobs` how many there are.
     """
 
     folder: Path
@@ -201,6 +204,7 @@ class ShardTask(NamedTuple):
     shape: tuple[int, int, int]
     dtype: str
     plan: str
+    jobs: int = 1
 
 
 def write_shard(task: ShardTask, tick: Tick = lambda count: None, threads: int = 1) -> Written:
@@ -220,7 +224,7 @@ def write_shard(task: ShardTask, tick: Tick = lambda count: None, threads: int =
     OutputError
         If it cannot be written, or the pack is finished by now.
     """
-    folder, number, source, shape, dtype, plan = task
+    folder, number, source, shape, dtype, plan, jobs = task
     path, beside = folder / shard_name(number), sidecar(folder, number)
     remove_stale([*folder.glob(f".{path.name}.*"), *beside.parent.glob(f".{beside.name}.*")])
     stamp = source.stamp()
@@ -243,7 +247,7 @@ def write_shard(task: ShardTask, tick: Tick = lambda count: None, threads: int =
     distinct, facts_of = _distinct(facts)
     about = source.texts(rows, facts)
     written = Written(
-        number, len(rows), size, sha256, about, distinct, facts_of, tuple(bad), stamp, plan
+        number, len(rows), size, sha256, about, distinct, facts_of, tuple(bad), stamp, plan, jobs
     )
     with placed(beside) as temporary:
         temporary.write_text(json.dumps(_state(written), default=float), encoding="utf-8")
@@ -327,6 +331,7 @@ def _state(written: Written) -> dict[str, Any]:
         "bad": [list(each) for each in written.bad],
         "stamp": written.stamp,
         "plan": written.plan,
+        "jobs": written.jobs,
     }
 
 
@@ -360,4 +365,5 @@ def _written(state: Mapping[str, Any]) -> Written:
         bad=tuple((file, reason) for file, reason in state["bad"]),
         stamp=state["stamp"],
         plan=state["plan"],
+        jobs=state["jobs"],
     )

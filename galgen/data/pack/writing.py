@@ -15,7 +15,7 @@ from galgen.data.loading import stop_if_bad
 from galgen.data.pack import index as indices
 from galgen.data.pack.index import PackIndex
 from galgen.data.pack.joining import of_sets
-from galgen.data.pack.merging import finish, read_plan
+from galgen.data.pack.merging import finish, read_plan, refuse_unfinished
 from galgen.data.pack.plan import Plan, hashed
 from galgen.data.pack.planning import make_plan
 from galgen.data.pack.shards import (
@@ -54,6 +54,8 @@ class Job:
         True where it writes all shards and then the index.
     index
         That of a pack which is finished already, else None.
+    jobs
+        How many jobs write the pack.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Job:
     todo: tuple[int, ...]
     whole: bool
     index: PackIndex | None = None
+    jobs: int = 1
 
     @property
     def galaxies(self) -> int:
@@ -126,6 +129,8 @@ def prepare(
         raise ConfigError(f"--shard {shard[0]}/{shard[1]}: give i/n with i from 1 to n.")
     several = [str(each) for each in source] if isinstance(source, list | tuple) else []
     for each in several or [str(source)]:
+        if not each.strip():
+            raise ConfigError("FOLDER is empty: name a folder of images, a pack, hubble or sersic.")
         _refuse_inside(each, folder)
     _refuse_other(folder)
     if several:
@@ -165,7 +170,7 @@ def prepare(
                 f"{plan.source} has changed since {written.file} of {folder} was written from it: "
                 f"{_AGAIN}."
             )
-    return Job(folder, plan, rows, mine, tuple(todo), shard is None)
+    return Job(folder, plan, rows, mine, tuple(todo), shard is None, jobs=n)
 
 
 def run(
@@ -221,6 +226,7 @@ def run(
             plan.shape,
             plan.dtype,
             digest,
+            job.jobs,
         )
         for number in job.todo
     ]
@@ -321,6 +327,8 @@ def _refuse_other(folder: Path) -> None:
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file: choose another OUT.")
     other = [item.name for item in folder.iterdir() if not item.name.startswith(".")]
+    if (folder / indices.CATALOGUE).is_file() and not (folder / UNFINISHED).is_dir():
+        refuse_unfinished(folder)
     if other and not (folder / UNFINISHED).is_dir():
         raise OutputError(
             f"{folder} is not empty ({other[0]}) and no pack: choose a new folder for OUT."
