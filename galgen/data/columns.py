@@ -98,10 +98,7 @@ class FolderOrigin:
         table = read_table(find_table(self.root, file, said))
         rows = table.match(self.names)
         if rows is None:
-            raise DataError(
-                f"{table.path} has no column that names the files of {self.root}: add one called "
-                "file."
-            )
+            raise DataError(f"{table.path} has {table.unmatched(self.names, str(self.root))}.")
         return Opened(table, rows, table.doubles(self.names))
 
     def headers(self) -> tuple[Mapping[str, Sequence[str]], NDArray[np.int64]]:

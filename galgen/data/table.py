@@ -66,15 +66,30 @@ class Table:
         own = {several[0]: several for several in rows.values() if len(several) > 1}
         return {k: own[row] for k, row in enumerate(found[1].tolist()) if row in own}
 
+    def unmatched(self, names: Sequence[str], where: str) -> str:
+        """Why `match` gives None for the galaxies of `where`, as the end of a sentence."""
+        likely = [column for column in self.columns if column.lower() in _NAME_COLUMNS]
+        if not likely:
+            return f"no column that names the files of {where}: add one called file"
+        counts = {column: int((self._rows(column, names) >= 0).sum()) for column in likely}
+        best = max(likely, key=lambda column: counts[column])
+        return (
+            f"a column {best} that names {counts[best]:,} of the {len(names):,} galaxies of "
+            f"{where}, and it takes half of them: complete it"
+        )
+
+    def _rows(self, column: str, names: Sequence[str]) -> NDArray[np.int64]:
+        rows: dict[str, int] = {}
+        for row, value in enumerate(self.columns[column]):
+            for alias in _aliases(value):
+                rows.setdefault(alias, row)
+        return np.array([_first_row(rows, name) for name in names], dtype=np.int64)
+
     def _matched(self, names: Sequence[str]) -> tuple[str, NDArray[np.int64]] | None:
         ordered = [c for key in _NAME_COLUMNS for c in self.columns if c.lower() == key]
         ordered += [column for column in self.columns if column not in ordered]
         for column in ordered:
-            rows: dict[str, int] = {}
-            for row, value in enumerate(self.columns[column]):
-                for alias in _aliases(value):
-                    rows.setdefault(alias, row)
-            found = np.array([_first_row(rows, name) for name in names], dtype=np.int64)
+            found = self._rows(column, names)
             if len(found) and (found >= 0).mean() >= 0.5:
                 return column, found
         return None

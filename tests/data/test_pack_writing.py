@@ -246,6 +246,17 @@ def test_a_table_that_a_pack_cannot_hold(folder: Path, tmp_path: Path) -> None:
     assert len(open_set(tmp_path / "other").catalogue) == 999
 
 
+def test_a_table_of_a_few_galaxies_says_of_how_many(folder: Path) -> None:
+    (folder / "some.csv").write_text("file,kind\nx000,a\nx001,b\n")
+    with pytest.raises(
+        DataError, match=r"a column file that names 2 of the 30 galaxies of .*cubes"
+    ):
+        open_set(folder, labels="some.csv:kind")
+    (folder / "some.csv").write_text("galaxy,kind\nx000,a\nx001,b\n")
+    with pytest.raises(DataError, match=r"no column that names the files of .*: add one called fi"):
+        open_set(folder, labels="some.csv:kind")
+
+
 def test_a_changed_table_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Stop):
         run(prepare(folder, tmp_path / "pack", shard_bytes=FOUR), 1, stop_after(9))
