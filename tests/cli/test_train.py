@@ -90,7 +90,7 @@ def test_options_win_over_settings_over_the_file(workdir: Path) -> None:
         (["empty"], "empty"),
         (["--out", "file/runs"], "give another folder to --out"),
         (["--resume"], "no run under ./runs"),
-        (["none", "--resume"], "none cannot be resumed"),
+        (["none", "--resume"], "none does not exist"),
     ],
 )
 def test_mistakes_are_one_sentence(workdir: Path, arguments: Sequence[str], words: str) -> None:
