@@ -217,8 +217,8 @@ class Snapshots(L.Callback):
 
     def _forget(self, trainer: L.Trainer) -> None:
         """The next value is the best where a snapshot is gone: it was of a stretch that is."""
-        names: dict[str | None, str] = {None: "best.ckpt", **self.files}
-        gone = [name for name, file in names.items() if not (self.folder / file).is_file()]
+        names: list[tuple[str | None, str]] = [(None, "best.ckpt"), *self.files.items()]
+        gone = [name for name, file in names if not (self.folder / file).is_file()]
         # By the first one's view of the disk, since all have to save at the same moments.
         for name in trainer.strategy.broadcast(gone):
             if name is None:
