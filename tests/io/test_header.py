@@ -102,7 +102,7 @@ def test_what_is_not_known_has_no_card(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_nothing_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(OutputError, match="--out"):
+    with pytest.raises(OutputError, match="make room"):
         write_galaxy(tmp_path / "missing" / "a.fits", FLUX, SPEC, {})
 
     def full(*_: object) -> None:

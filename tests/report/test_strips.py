@@ -83,5 +83,5 @@ def test_pictures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with Image.open(write_png(sheet, tmp_path / "a.png")) as image:
         assert np.array_equal(np.asarray(image), sheet)
     for write in (write_png, lambda _, path: write_gif(tiles(1, 2)[0], path)):
-        with pytest.raises(OutputError, match="--out"):
+        with pytest.raises(OutputError, match="make room"):
             write(sheet, tmp_path / "none" / "a.png")
