@@ -20,6 +20,7 @@ from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel, export
 from galgen.conditions import Conditions
 from galgen.data.sersic import simulate, spec
+from galgen.models.card import FORMAT
 from galgen.sample import sample
 
 BANDS = ("g", "r", "i", "z", "y", "J", "H")
@@ -32,7 +33,7 @@ def model_of(size: int, bands: int, folder: Path) -> TrainedModel:
     module = DCGAN(size=size, bands=facts.bands)
     stretch = Stretch.fit(torch.from_numpy(flux))
     card = {
-        "format": 1, "version": "0", "model": "dcgan", "options": {}, "holdout": [],
+        "format": FORMAT, "version": "0", "model": "dcgan", "options": {}, "holdout": [],
         "recipe": module.recipe.model_dump(mode="json"), "spec": facts.to_dict(),
         "stretch": stretch.state(), "conditions": Conditions().to_dict(), "seed": 0,
         "clock": module.clock.state(), "config": {},

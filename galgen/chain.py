@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from torch import distributed as dist
 
 from galgen import checkpoint
 from galgen.config import load_yaml
@@ -24,7 +23,7 @@ from galgen.io.lock import only
 from galgen.runs import RUNS, can_go_on, checkpoint_in, make_folder, new_folder
 from galgen.stages import Stage, named, plan
 from galgen.train import Outcome, Say, make_data, make_model, prepare, resume, start
-from galgen.training.replicas import is_first, world
+from galgen.training.replicas import is_first
 
 RECORD = "chain.yaml"
 #: A run that ended so is not gone on with.
@@ -256,8 +255,7 @@ def _stage(
         outcome = resume(run, say=say, console=console)
     else:
         outcome = _start(stage, before, record, say, console)
-    run = _of_the_first(outcome.run)
-    return _left(stage, run, outcome.images, outcome.reason)
+    return _left(stage, outcome.run, outcome.images, outcome.reason)
 
 
 def _start(
@@ -283,15 +281,6 @@ def _start(
         callbacks=callbacks,
         opened=lambda run: record.note(stage.name, run),
     )
-
-
-def _of_the_first(run: Path) -> Path:
-    """The run folder that the first process made, on every process."""
-    if world()[1] == 1:
-        return run
-    told = [str(run)]
-    dist.broadcast_object_list(told, src=0)
-    return Path(told[0])
 
 
 def _left(stage: Stage, run: Path, images: int, reason: str) -> StageOutcome:

@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 from rich.console import Console
-from torch import distributed as dist
 
 from galgen.callbacks.collapse import CollapseAlarm
 from galgen.callbacks.ending import Ending
@@ -35,7 +34,7 @@ from galgen.training.csvlog import CsvLog
 from galgen.training.group import Replicas, environment, of_first, together
 from galgen.training.loggers import extra_loggers
 from galgen.training.machine import Machine
-from galgen.training.replicas import is_first
+from galgen.training.replicas import is_first, met
 
 Say = Callable[[str], None]
 
@@ -242,7 +241,7 @@ def _back(
     def find() -> Path:
         return go_back(run, every)
 
-    good = of_first(find) if dist.is_available() and dist.is_initialized() else find()
+    good = of_first(find) if met() else find()
     slower = Slower.than(model, diverged, good)
     if is_first():
         remove_later(run, good)

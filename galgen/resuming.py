@@ -14,6 +14,7 @@ from galgen.errors import CheckpointError, ConfigError, GalgenError
 from galgen.recovery import Found, latest
 from galgen.runs import CONFIG, LAST, PREVIOUS, newest_begun
 from galgen.training.group import of_first, translated
+from galgen.training.replicas import met
 from galgen.training.trouble import ReplicaError
 
 
@@ -136,7 +137,7 @@ def agree(
         If a replica reads another checkpoint or seed there than the first.
     """
     given = of_first(lambda: folder)
-    if not dist.is_initialized():
+    if not met():
         return folder, config, found
     with translated():
         told = [_facts(folder, config, found)]

@@ -29,7 +29,7 @@ import galgen
 from galgen.errors import ConfigError, GalgenError
 from galgen.training import launch
 from galgen.training.machine import Machine
-from galgen.training.replicas import ReplicaStrategy
+from galgen.training.replicas import ReplicaStrategy, met
 from galgen.training.trouble import ReplicaError, explain
 
 #: Longest that a replica waits for the others in one exchange. Torch's default is 10 minutes for
@@ -152,7 +152,7 @@ def meet(machine: Machine) -> list[str]:
         f"{f'each of {machine.nodes} nodes' if machine.nodes > 1 else 'one node'}, started by "
         f"{start.by}, talking by {backend(machine.accelerator)}"
     )
-    if start.kind == "plain" or dist.is_initialized():
+    if start.kind == "plain" or met():
         return [sentence]
     cluster = environment()
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = (
@@ -177,7 +177,7 @@ def meet(machine: Machine) -> list[str]:
 
 
 def _leave() -> None:
-    if dist.is_initialized():
+    if met():
         dist.destroy_process_group()
 
 
@@ -207,7 +207,7 @@ def of_first(make: Callable[[], Path]) -> Path:
     GalgenError
         What `make` raises; on the other processes that the first could not.
     """
-    if dist.is_initialized():
+    if met():
         name: list[str | None] = [None]
         failed: BaseException | None = None
         if dist.get_rank() == 0:

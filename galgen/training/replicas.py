@@ -29,7 +29,7 @@ class ReplicaStrategy(DDPStrategy):
     def configure_ddp(self) -> None:
         """Broadcast rank 0's weights instead of wrapping the module."""
         module = self.lightning_module
-        if module is not None and dist.is_initialized():
+        if module is not None and met():
             broadcast(module)
 
     def _setup_model(self, model: nn.Module) -> Any:
@@ -41,9 +41,14 @@ class ReplicaStrategy(DDPStrategy):
         self.configure_ddp()
 
 
+def met() -> bool:
+    """Whether there are several processes, and they have found each other."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def world() -> tuple[int, int]:
     """(rank, number of replicas)."""
-    if dist.is_available() and dist.is_initialized():
+    if met():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 

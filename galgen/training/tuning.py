@@ -23,6 +23,7 @@ from galgen.training import timings
 from galgen.training.compiling import lacks, require
 from galgen.training.machine import Machine, fast_bf16
 from galgen.training.memory import release
+from galgen.training.replicas import met
 from galgen.training.stopwatch import Form, Stopwatch, furthest
 from galgen.training.timings import Timings
 
@@ -88,7 +89,7 @@ def tune(config: RunConfig, model: Any, machine: Machine) -> Choice:
 
 def agreed(choice: Choice | None) -> Choice:
     """The first process' choice, on every process; the others give None."""
-    if _met():
+    if met():
         shared = [choice]
         dist.broadcast_object_list(shared, src=0)
         assert shared[0] is not None
@@ -97,11 +98,6 @@ def agreed(choice: Choice | None) -> Choice:
         os.environ[CHOSEN] = json.dumps([choice.precision, choice.compile])
         return choice
     return Choice(*json.loads(os.environ.get(CHOSEN, '["32", "off"]')))
-
-
-def _met() -> bool:
-    """Whether this process is one of a group."""
-    return dist.is_available() and dist.is_initialized()
 
 
 class _Tuning:
@@ -113,7 +109,7 @@ class _Tuning:
         self.steps = train.images / train.batch
         switched_off = os.environ.get(SWITCH) == "off"
         # A copy's step would wait for replicas that do not take it.
-        self.measures = not switched_off and not _met()
+        self.measures = not switched_off and not met()
         self.kind = timings.kind_of(model, self.batch, train.micro_batch, machine)
         self.known = Timings() if switched_off else timings.recall(self.kind)
         self.kept = bool(self.known.seconds)

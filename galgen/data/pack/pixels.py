@@ -32,12 +32,9 @@ class Pixels:
         self.folder, self.index = folder, index
         self.starts = np.cumsum([0, *(shard.count for shard in index.shards)])
 
-    def __getstate__(self) -> tuple[Path, PackIndex]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # A reader process maps the files anew; an array of them would be sent as its content.
-        return self.folder, self.index
-
-    def __setstate__(self, state: tuple[Path, PackIndex]) -> None:
-        self.__init__(*state)  # type: ignore[misc]
+        return Pixels, (self.folder, self.index)
 
     @cached_property
     def _shards(self) -> list[NDArray[Any]]:
