@@ -42,6 +42,8 @@ class Renderer:
         mean galaxy.
     finish
         Applied to whole chunks of images: the inverse stretch.
+    attempt
+        How often the samples have been drawn before: another latent and other noise each time.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Renderer:
         seed: int,
         truncation: float = 1.0,
         finish: Callable[[Tensor], Tensor] | None = None,
+        attempt: int = 0,
     ) -> None:
         if not (math.isfinite(truncation) and truncation >= 0):
             raise ConfigError(
@@ -67,7 +70,7 @@ class Renderer:
                 "so none is nearer to the mean than another; leave it out."
             )
         self.generator, self.seed, self.finish = generator, seed, finish
-        self.truncation = truncation
+        self.truncation, self.attempt = truncation, attempt
         self.device = next(generator.parameters()).device
         self.latent = int(generator.latent)  # type: ignore[arg-type]
         shapes = cast(Sequence[tuple[int, int, int]], generator.noise_shapes)
@@ -91,7 +94,7 @@ class Renderer:
         condition
             Rows (N, width), one per entry of `indices`, for a conditional generator.
         """
-        for places in by_chunk(indices).values():
+        for places in in_chunks(indices):
             members = [indices[place] for place in places]
             asked = None if condition is None else condition[places]
             rows = [index % CHUNK for index in members]
@@ -114,7 +117,7 @@ class Renderer:
             Done to the latents (CHUNK, latent), where the pair has no styles after truncation.
         """
         found: dict[int, Tensor] = {}
-        for places in by_chunk(indices).values():
+        for places in in_chunks(indices):
             z = torch.zeros(CHUNK, self.latent)
             for place in places:
                 z[indices[place] % CHUNK] = self._draw(indices[place])[0]
@@ -193,7 +196,8 @@ class Renderer:
 
     def _draw(self, index: int) -> tuple[Tensor, Tensor]:
         """Latent and noise of a sample."""
-        stream = keyed(self.seed, "sample", index)
+        again = [self.attempt] if self.attempt else []
+        stream = keyed(self.seed, "sample", index, *again)
         z = torch.randn(self.latent, generator=stream)
         pixels = sum(math.prod(shape) for shape in self.noise_shapes)
         return z, torch.randn(pixels, generator=stream)
@@ -255,11 +259,23 @@ def entrance(generator: nn.Module) -> Entrance | None:
     return next((m for m in generator.modules() if isinstance(m, Entrance)), None)
 
 
-def by_chunk(indices: Sequence[int]) -> dict[int, list[int]]:
-    """Chunk number to places in `indices`."""
-    chunks: dict[int, list[int]] = {}
+def in_chunks(indices: Sequence[int]) -> list[list[int]]:
+    """Places in `indices` of as few chunks as there can be, each sample in a row of its own.
+
+    Which samples share a chunk changes nothing about them, so those that are left of many chunks
+    are put together.
+
+    >>> in_chunks([40, 8, 3])
+    [[0, 2], [1]]
+    """
+    chunks: list[list[int]] = []
+    seen = [0] * CHUNK
     for place, index in enumerate(indices):
-        chunks.setdefault(index // CHUNK, []).append(place)
+        number = seen[index % CHUNK]
+        seen[index % CHUNK] += 1
+        if number == len(chunks):
+            chunks.append([])
+        chunks[number].append(place)
     return chunks
 
 

@@ -17,7 +17,7 @@ from galgen.bands import ImageSpec
 from galgen.conditions import Conditions
 from galgen.errors import ConfigError
 from galgen.io.psf import read_psf
-from galgen.models.rendering import CHUNK, Renderer, by_chunk
+from galgen.models.rendering import CHUNK, Renderer, in_chunks
 from galgen.models.requests import Request, Where, draw
 from galgen.nn.ending import End
 
@@ -176,7 +176,11 @@ class SamplingModule(L.LightningModule):
     # -- samples -------------------------------------------------------------------------
 
     def renderer(
-        self, seed: int = 0, look: Look | None = None, label: str | None = None
+        self,
+        seed: int = 0,
+        look: Look | None = None,
+        label: str | None = None,
+        attempt: int = 0,
     ) -> Renderer:
         """What draws samples of a seed from the averaged generator, in flux.
 
@@ -186,6 +190,8 @@ class SamplingModule(L.LightningModule):
             Which galaxies, and how they look.
         label
             Their class, which a specialist may draw; None for the pair's own generator.
+        attempt
+            As `Renderer`.
 
         Raises
         ------
@@ -218,7 +224,7 @@ class SamplingModule(L.LightningModule):
         finish: Callable[[Tensor], Tensor] | None = None
         if self.stretch is not None:
             finish = self.stretch.inverse
-        return Renderer(network, seed, look.truncation, finish)
+        return Renderer(network, seed, look.truncation, finish, attempt)
 
     def stream(
         self,
@@ -226,6 +232,7 @@ class SamplingModule(L.LightningModule):
         condition: Tensor | None,
         seed: int = 0,
         look: Look | None = None,
+        attempt: int = 0,
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Yield (sample numbers, flux (n, C, H, W)) by chunks, from the averaged generators.
 
@@ -240,14 +247,18 @@ class SamplingModule(L.LightningModule):
             Their rows, as `sample_conditions` gives them.
         look
             How they look.
+        attempt
+            How often they have been drawn before: another galaxy each time.
         """
         if condition is None or not self.specialists:
-            return self.renderer(seed, look).stream(indices, condition)
+            return self.renderer(seed, look, None, attempt).stream(indices, condition)
         labels = [
             name if name in self.specialists else None for name in self._asked_classes(condition)
         ]
         # Made before the first chunk is asked for, so that what cannot be drawn is refused now.
-        renderers = {label: self.renderer(seed, look, label) for label in dict.fromkeys(labels)}
+        renderers = {
+            label: self.renderer(seed, look, label, attempt) for label in dict.fromkeys(labels)
+        }
         return _shared(renderers, labels, indices, condition)
 
     def _asked_classes(self, condition: Tensor) -> list[str | None]:
@@ -330,7 +341,7 @@ def _shared(
     condition: Tensor,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Chunks of samples, each of them drawn by its label's renderer in its own row."""
-    for places in by_chunk(indices).values():
+    for places in in_chunks(indices):
         images: dict[int, Tensor] = {}
         for label in dict.fromkeys(labels[place] for place in places):
             mine = [place for place in places if labels[place] == label]
