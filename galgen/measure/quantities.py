@@ -64,6 +64,15 @@ def why_not(name: str, spec: ImageSpec) -> str | None:
     return None
 
 
+def is_magnitude(name: str) -> bool:
+    """Whether a quantity has the unit mag: a magnitude or a colour, as its name says.
+
+    >>> is_magnitude("mag_r"), is_magnitude("g-r"), is_magnitude("r_half")
+    (True, True, False)
+    """
+    return name not in _SHAPES and (name.startswith(_MAGNITUDE) or "-" in name)
+
+
 def measure_numbers(
     flux: Tensor | NDArray[Any],
     spec: ImageSpec,

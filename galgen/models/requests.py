@@ -73,6 +73,19 @@ class Request:
         request.check(conditions)
         return request
 
+    def typed(self) -> dict[str, Any]:
+        """What `of` makes the same request from, as plain values; empty where nothing is asked.
+
+        >>> Request("FRII", {"z": (0.1, 0.3)}).typed()
+        {'label': 'FRII', 'where': 'z=0.1..0.3'}
+        """
+        where = ",".join(
+            f"{name}={low!r}" if low == high else f"{name}={low!r}..{high!r}"
+            for name, (low, high) in self.where.items()
+        )
+        said = {"label": self.label, "where": where or None, "no_condition": self.nothing or None}
+        return {name: value for name, value in said.items() if value is not None}
+
     def check(self, conditions: Conditions) -> None:
         """Refuse what a model with these conditions cannot be asked for.
 

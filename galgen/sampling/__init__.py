@@ -1,0 +1,1 @@
+"""A set of generated galaxies as files, of any length, that can be gone on with at any moment."""
