@@ -24,7 +24,7 @@ FLUX, PICTURE = "flux", "picture"
 #: What pixels are kept as: flux, resized and 16-bit pictures as floats, other pictures as bytes.
 DTYPES = ("<f4", "|u1")
 #: Facts that the first packs lack.
-_NEW = ("stamp", "tables", "sha256")
+_NEW = ("stamp", "tables", "generated", "sha256")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ class PackIndex:
         A hash of the sizes and times of the files that were packed; empty from an older galgen.
     tables
         sha256 of every table that was copied into the pack, by file name.
+    generated
+        How its galaxies were drawn, where ``galgen sample --pack`` made them; else empty.
     sha256
         Of the rest of the index, see `own_hash`; empty from an older galgen.
     """
@@ -104,6 +106,7 @@ class PackIndex:
     format: int = FORMAT
     stamp: str = ""
     tables: dict[str, str] = field(default_factory=dict)
+    generated: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
 
     @property
@@ -193,6 +196,7 @@ _TYPES: dict[str, tuple[Any, ...]] = {
     "format": (int,),
     "stamp": (str,),
     "tables": (dict,),
+    "generated": (dict,),
     "sha256": (str,),
 }
 _SHARD_TYPES: dict[str, tuple[Any, ...]] = {

@@ -16,6 +16,7 @@ from galgen.data.pack import index as indices
 from galgen.data.pack.index import PackIndex, Shard
 from galgen.data.pack.plan import Plan, hashed, stated
 from galgen.data.pack.shards import (
+    GENERATED,
     PLAN,
     UNFINISHED,
     Written,
@@ -39,6 +40,7 @@ def read_plan(folder: Path) -> Plan:
         If there is none, or it is damaged.
     """
     path = folder / UNFINISHED / PLAN
+    _refuse_generated(folder)
     try:
         return Plan.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -62,7 +64,10 @@ def refuse_unfinished(folder: Path) -> None:
     DataError
         If the folder is one.
     """
-    if is_part(folder) and not indices.is_pack(folder):
+    if indices.is_pack(folder):
+        return
+    _refuse_generated(folder)
+    if is_part(folder):
         plan = read_plan(folder)
         digest = plan.digest()
         done = sum(read_written(folder, k, digest) is not None for k in range(plan.shards))
@@ -71,11 +76,26 @@ def refuse_unfinished(folder: Path) -> None:
             f"the command galgen data pack again, or galgen data merge {folder} after the jobs of "
             "an array."
         )
-    catalogue = (folder / indices.CATALOGUE).is_file() and not indices.is_pack(folder)
+    catalogue = (folder / indices.CATALOGUE).is_file()
     if catalogue and any(folder.glob("shard-?????.npy")):
         raise DataError(
             f"{folder / indices.INDEX} is missing, and without it {folder} is no pack: copy it "
             "there, or pack the set again."
+        )
+
+
+def _refuse_generated(folder: Path) -> None:
+    """Say that galaxies are still being drawn into a folder.
+
+    Raises
+    ------
+    DataError
+        If they are.
+    """
+    if (folder / UNFINISHED / GENERATED).is_file() and not indices.is_pack(folder):
+        raise DataError(
+            f"{folder} is a pack of generated galaxies that is not finished: give the command "
+            "galgen sample --pack again."
         )
 
 

@@ -33,6 +33,8 @@ from galgen.io import Cutout
 UNFINISHED = "unfinished"
 #: The plan in it.
 PLAN = "plan.json"
+#: What stands in its place while ``galgen sample --pack`` writes one.
+GENERATED = "generated.json"
 _NO_PIXELS = np.empty((0, 0, 0), np.float32)
 _BLOCK = 16 * 1024**2
 #: A temporary file of another machine is not written to any more after so long.

@@ -19,6 +19,7 @@ from galgen.data.pack.merging import finish, read_plan, refuse_unfinished
 from galgen.data.pack.plan import Plan, hashed
 from galgen.data.pack.planning import make_plan
 from galgen.data.pack.shards import (
+    GENERATED,
     PLAN,
     UNFINISHED,
     ShardTask,
@@ -327,7 +328,8 @@ def _refuse_other(folder: Path) -> None:
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file: choose another OUT.")
     other = [item.name for item in folder.iterdir() if not item.name.startswith(".")]
-    if (folder / indices.CATALOGUE).is_file() and not (folder / UNFINISHED).is_dir():
+    generated = (folder / UNFINISHED / GENERATED).is_file()
+    if generated or ((folder / indices.CATALOGUE).is_file() and not (folder / UNFINISHED).is_dir()):
         refuse_unfinished(folder)
     if other and not (folder / UNFINISHED).is_dir():
         raise OutputError(
