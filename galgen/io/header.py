@@ -8,8 +8,7 @@ image (band, y, x) and numbered cards (BAND0, ZP0, FWHM0) in place of those per 
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ from numpy.typing import NDArray
 from galgen.bands import ImageSpec
 from galgen.errors import DataError
 from galgen.io.atomic import replacing
+from galgen.io.cards import Value
+from galgen.io.cards import fits_text as fits_text
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -33,6 +34,8 @@ CARDS: dict[str, tuple[str, str]] = {
     "grain": ("GRAIN", "noise of sky and photons was added"),
     "label": ("LABEL", "class that was asked for"),
     "asked": ("ASKED", "F: nothing was asked for"),
+    "request": ("REQUEST", ""),
+    "attempt": ("DRAW", "how often it was drawn anew, to be as asked for"),
     "mix_row": ("MIXROW", "sample of the first style layers"),
     "mix_column": ("MIXCOL", "sample of the other style layers"),
     "mix_layer": ("MIXLAYER", "how many layers come from MIXROW"),
@@ -46,22 +49,14 @@ CARDS: dict[str, tuple[str, str]] = {
     "checkpoint": ("CKPTHASH", ""),
     "images": ("NIMAGES", "images shown to the critic in training"),
     "version": ("GALGENV", "version of galgen"),
+    "torch": ("TORCHV", "version of PyTorch"),
+    "device": ("DEVICE", "that it was drawn on"),
 }
 #: Name and value of a number that was asked for, counted from 1.
 CONDITION_CARDS = ("COND", "CVAL")
 _KEYS = {card: key for key, (card, _) in CARDS.items()}
 _NUMBERED = ("BAND", "ZP", "FWHM", "STRLOW", "STRSOFT", "STRTOP")
 _BAND_FACTS = (("STRLOW", "low"), ("STRSOFT", "scale"), ("STRTOP", "top"))
-
-
-def fits_text(text: str) -> str:
-    """A text as FITS can hold it: letters without their accents, ``?`` for what is not ASCII.
-
-    >>> fits_text("psf_\u00fcbung.fits"), fits_text("\u661f")
-    ('psf_ubung.fits', '?')
-    """
-    letters = unicodedata.normalize("NFKD", text)
-    return "".join(c if " " <= c <= "~" else "?" for c in letters if not unicodedata.combining(c))
 
 
 def write_galaxy(
@@ -95,17 +90,29 @@ def write_galaxy(
     OutputError
         If the file cannot be written.
     """
+    from galgen.io.galaxyfile import writer_for
+
+    data = writer_for(spec, cube).encode(flux, provenance).data
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def galaxy_hdus(
+    shape: tuple[int, int, int], spec: ImageSpec, provenance: Mapping[str, Any], cube: bool
+) -> list[Any]:
+    """The HDUs of a file as astropy's objects, with pixels of 0."""
     from astropy.io import fits
 
-    if flux.ndim != 3 or len(flux) != spec.n_bands:
-        raise ValueError(f"flux of shape {flux.shape} for {spec.n_bands} bands")
-    pixels = np.asarray(flux, dtype=np.float32)
+    pixels = np.zeros(shape, dtype=np.float32)
     primary = fits.PrimaryHDU(pixels if cube else None)
-    _add_provenance(primary.header, provenance)
+    primary.header["SIMULATE"] = (True, "made by a generator, not observed")
+    primary.header["CREATOR"] = "galgen"
+    for keyword, value, comment in provenance_cards(provenance):
+        primary.header[keyword] = (value, comment) if comment else value
     hdus: list[Any] = [primary]
     stretch = provenance.get("stretch")
     if cube:
-        _add_image_facts(primary.header, spec, pixels.shape)
+        _add_image_facts(primary.header, spec, shape)
         primary.header["BANDS"] = (fits_text(",".join(spec.bands)), "in the order of NAXIS3")
         for k in range(spec.n_bands):
             _add_band_facts(primary.header, spec, k, stretch, str(k))
@@ -114,35 +121,37 @@ def write_galaxy(
             image = fits.ImageHDU(pixels[k], name=fits_text(band))
             # astropy folds EXTNAME to capitals, which would confuse the bands r and R.
             image.header["EXTNAME"] = fits_text(band)
-            _add_image_facts(image.header, spec, pixels.shape)
+            _add_image_facts(image.header, spec, shape)
             _add_band_facts(image.header, spec, k, stretch, "")
             hdus.append(image)
-    with replacing(path) as temporary:
-        fits.HDUList(hdus).writeto(temporary, checksum=True, overwrite=True)
+    return hdus
 
 
-def _add_provenance(header: Header, provenance: Mapping[str, Any]) -> None:
-    header["SIMULATE"] = (True, "made by a generator, not observed")
-    header["CREATOR"] = "galgen"
+def provenance_cards(provenance: Mapping[str, Any]) -> Iterator[tuple[str, Value, str]]:
+    """Keyword, value and comment of each card for where a galaxy comes from.
+
+    Keywords that FITS does not know begin with ``HIERARCH``.
+    """
     for key, value in provenance.items():
         if value is None:
             continue
-        if key == "conditions":
+        if key in CARDS:
+            keyword, comment = CARDS[key]
+            yield keyword, _plain(value), comment
+        elif key == "conditions":
+            name_card, value_card = CONDITION_CARDS
             for k, (name, number) in enumerate(value.items(), start=1):
-                header[f"{CONDITION_CARDS[0]}{k}"] = (fits_text(name), "number that was asked for")
-                header[f"{CONDITION_CARDS[1]}{k}"] = (_plain(number), "its value")
+                yield f"{name_card}{k}", fits_text(name), "number that was asked for"
+                yield f"{value_card}{k}", _plain(number), "its value"
         elif key == "stretch":
-            header["STRETCH"] = (value["kind"], "between flux and network space")
-        elif key in CARDS:
-            card, comment = CARDS[key]
-            header[card] = (_plain(value), comment)
+            yield "STRETCH", value["kind"], "between flux and network space"
         else:
-            key = fits_text(key)
-            name = key.upper() if len(key) <= 8 and key.replace("_", "").isalnum() else None
-            header[name or f"HIERARCH {key}"] = _plain(value)
+            name = fits_text(key)
+            short = len(name) <= 8 and name.replace("_", "").isalnum()
+            yield name.upper() if short else f"HIERARCH {name}", _plain(value), ""
 
 
-def _plain(value: Any) -> str | int | float | bool:
+def _plain(value: Any) -> Value:
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
