@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,12 +14,12 @@ from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
 from galgen.errors import ConfigError
 from galgen.models.rendering import CHUNK
-from galgen.models.requests import Request, Where
+from galgen.models.requests import Asked, Request, Where
 from galgen.models.sampling import Look
 from galgen.report.pictures import composite
 from galgen.report.strips import table, write_gif, write_png
 from galgen.sample import open_folder
-from galgen.styles import Stage, parse_numbers
+from galgen.styles import Files, Stage, parse_numbers
 
 
 @dataclass(frozen=True)
@@ -124,23 +124,13 @@ def interpolate(
     model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
     numbers = tuple(numbers)
     request = Request.of(model.module.conditions, label, where, no_condition)
-    stage = Stage(model, seed, request, Look.of(**look), formats, cube, device)
-    styled = stage.renderer.has_styles
-    rows = stage.conditions(numbers)
-    keys = stage.renderer.codes(numbers, rows)
-    between = _straight if styled else great_circle
-    steps = [(place, frame / frames) for place in range(len(numbers)) for frame in range(frames)]
-    codes = [between(keys[p], keys[(p + 1) % len(keys)], part) for p, part in steps]
-    asked = None
-    if rows is not None and not styled:
-        asked = torch.stack([_straight(rows[p], rows[(p + 1) % len(rows)], part)
-                             for p, part in steps])  # fmt: skip
-    flux = stage.renderer.images(
-        torch.stack(codes),
-        asked,
-        [numbers[0]] * len(steps),
-        [numbers[p] % CHUNK if part == 0 else None for p, part in steps],
+    stage = Stage(model, seed, request, Look.of(**look), device)
+    files = Files(
+        stage, formats, cube, {"interpolate": ",".join(map(str, numbers)), "frames": frames}
     )
+    ends = list(zip(numbers, [*numbers[1:], numbers[0]], strict=True))
+    steps = [Step(*pair, k / frames, numbers[0]) for pair in ends for k in range(frames)]
+    flux = drawn(stage, steps)
     folder = open_folder(out)
     shown = composite(flux, model.spec, model.stretch)
     tiles = shown.reshape(len(numbers), frames, *shown.shape[1:])
@@ -148,22 +138,62 @@ def interpolate(
     animation = write_gif(shown, folder / "interpolation.gif")
     facts = [
         {
-            "film_from": numbers[p],
-            "film_to": numbers[(p + 1) % len(numbers)],
-            "film_part": part,
+            "film_from": step.start,
+            "film_to": step.end,
+            "film_part": step.part,
             "noise_of": numbers[0],
         }
-        for p, part in steps
+        for step in steps
     ]
     names = [f"frame_{k:06d}" for k in range(len(steps))]
-    told = stage.told(asked, len(steps))
-    if styled:
-        # Between styles there is no condition: what both ends have is all that can be said.
-        ends = stage.told(rows, len(numbers))
-        told = [ends[p] if part == 0 else ends[p].shared(ends[(p + 1) % len(ends)])
-                for p, part in steps]  # fmt: skip
-    files = stage.write(folder, flux, names, facts, told)
-    return Film(folder, picture, animation, numbers, frames, files)
+    written = files.write(folder, flux, names, facts, _told(stage, steps))
+    return Film(folder, picture, animation, numbers, frames, written)
+
+
+class Step(NamedTuple):
+    """A frame of a film: the samples that it lies between, which part of the way it has gone, and
+    the sample whose noise it has.
+    """
+
+    start: int
+    end: int
+    part: float
+    noise_of: int
+
+
+def drawn(stage: Stage, steps: Sequence[Step]) -> Tensor:
+    """Flux (n, C, H, W) of frames.
+
+    Each has a place in its chunk that follows from its facts, so that it is the same bit for bit
+    whatever else is in the film; the first of a way has that of the sample which it shows.
+    """
+    codes = stage.codes(number for step in steps for number in (step.start, step.end))
+    between = _straight if stage.renderer.has_styles else great_circle
+    return stage.renderer.images(
+        torch.stack([between(codes[s.start], codes[s.end], s.part) for s in steps]),
+        _asked(stage, steps),
+        [step.noise_of for step in steps],
+        [(step.start + int(step.part * CHUNK)) % CHUNK for step in steps],
+    )
+
+
+def _asked(stage: Stage, steps: Sequence[Step]) -> Tensor | None:
+    """Conditions (n, width) of frames; None without any, or where they are in the styles."""
+    numbers = list(dict.fromkeys(number for step in steps for number in (step.start, step.end)))
+    rows = stage.conditions(numbers)
+    if rows is None or stage.renderer.has_styles:
+        return None
+    ends = dict(zip(numbers, rows, strict=True))
+    return torch.stack([_straight(ends[s.start], ends[s.end], s.part) for s in steps])
+
+
+def _told(stage: Stage, steps: Sequence[Step]) -> list[Asked]:
+    """What files say of the conditions of frames."""
+    if not stage.renderer.has_styles:
+        return stage.told(_asked(stage, steps), len(steps))
+    # Between styles there is no condition: what both ends have is all that can be said.
+    ends = stage.asked(number for step in steps for number in (step.start, step.end))
+    return [ends[s.start] if s.part == 0 else ends[s.start].shared(ends[s.end]) for s in steps]
 
 
 def _straight(a: Tensor, b: Tensor, part: float) -> Tensor:

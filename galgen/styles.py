@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from galgen.sample import (
     maker_columns,
     open_folder,
 )
-from galgen.training.machine import find_accelerator
+from galgen.training.machine import device_name, find_accelerator
 
 
 @dataclass(frozen=True)
@@ -153,72 +154,69 @@ def mix(
     columns = tuple(dict.fromkeys(rows if columns is None else columns))
     rows = tuple(dict.fromkeys(rows))
     request = Request.of(model.module.conditions, label, where, no_condition)
-    stage = Stage(model, seed, request, Look.of(**look), formats, cube, device)
-    first, second = stage.codes(rows), stage.codes(columns)
-    pairs = [(i, j) for i in range(len(rows)) for j in range(len(columns))]
-    codes = [*first, *second, *(torch.cat([first[i][:layer], second[j][layer:]]) for i, j in pairs)]
-    noise_of = [*rows, *columns, *(rows[i] for i, _ in pairs)]
-    same = [True] * (len(rows) + len(columns)) + [rows[i] == columns[j] for i, j in pairs]
-    flux = stage.renderer.images(
-        torch.stack(codes),
-        None,
-        noise_of,
-        [
-            number % CHUNK if repeats else None
-            for number, repeats in zip(noise_of, same, strict=True)
-        ],
-    )
+    stage = Stage(model, seed, request, Look.of(**look), device)
+    files = Files(stage, formats, cube)
+    pairs = [(row, column) for row in rows for column in columns]
+    heads = [(number, number) for number in (*rows, *columns)]
+    flux = mixed(stage, [(row, column, layer) for row, column in (*heads, *pairs)])
     folder = open_folder(out)
     shown = composite(flux, model.spec, model.stretch)
-    heads, cells = shown[: -len(pairs)], shown[-len(pairs) :]
+    tops, cells = shown[: -len(pairs)], shown[-len(pairs) :]
     sheet = np.full((len(rows) + 1, len(columns) + 1, *shown.shape[1:]), GREY, dtype=np.uint8)
-    sheet[1:, 0], sheet[0, 1:] = heads[: len(rows)], heads[len(rows) :]
+    sheet[1:, 0], sheet[0, 1:] = tops[: len(rows)], tops[len(rows) :]
     sheet[1:, 1:] = cells.reshape(len(rows), len(columns), *shown.shape[1:])
     picture = table(sheet, ["", *map(str, rows)], ["", *map(str, columns)], heads=True)
-    told = [stage.told(stage.conditions(numbers), len(numbers)) for numbers in (rows, columns)]
-    files = stage.write(
+    asked = stage.asked({*rows, *columns})
+    written = files.write(
         folder,
         flux[-len(pairs) :],
-        [f"mix_{rows[i]:06d}_{columns[j]:06d}" for i, j in pairs],
+        [f"mix_{row:06d}_{column:06d}" for row, column in pairs],
         [
-            {"mix_row": rows[i], "mix_column": columns[j], "mix_layer": layer, "noise_of": rows[i]}
-            for i, j in pairs
+            {"mix_row": row, "mix_column": column, "mix_layer": layer, "noise_of": row}
+            for row, column in pairs
         ],
-        [told[0][i].shared(told[1][j]) for i, j in pairs],
+        [asked[row].shared(asked[column]) for row, column in pairs],
     )
-    return Mixed(folder, write_png(picture, folder / "mix.png"), rows, columns, layer, files)
+    return Mixed(folder, write_png(picture, folder / "mix.png"), rows, columns, layer, written)
+
+
+def mixed(stage: Stage, cells: Sequence[tuple[int, int, int]]) -> Tensor:
+    """Flux (n, C, H, W) of mixed galaxies, each given by its row's sample, its column's and how
+    many styles come from the row.
+
+    Each has a place in its chunk that follows from its samples, so that it is the same bit for bit
+    whatever else is in the table; one of a sample with itself has that sample's.
+    """
+    codes = stage.codes([number for row, column, _ in cells for number in (row, column)])
+    return stage.renderer.images(
+        torch.stack([torch.cat([codes[r][:layer], codes[c][layer:]]) for r, c, layer in cells]),
+        None,
+        [row for row, _, _ in cells],
+        [(2 * row - column) % CHUNK for row, column, _ in cells],
+    )
 
 
 class Stage:
-    """A model that new galaxies are made with: codes of its samples, and files.
+    """A model that new galaxies are made with: codes of its samples, and what makes images of them.
 
     Parameters
     ----------
     model
         Moved to the device.
+    seed, device
+        As `mix`.
     request
         What its galaxies should be.
     look
         How they look.
-    seed, formats, cube, device
-        As `mix`.
     """
 
     def __init__(
-        self,
-        model: TrainedModel,
-        seed: int,
-        request: Request,
-        look: Look,
-        formats: Sequence[str],
-        cube: bool,
-        device: str | None,
+        self, model: TrainedModel, seed: int, request: Request, look: Look, device: str | None
     ) -> None:
-        self.model, self.seed, self.request = model, seed, request
-        kinds = known_formats(formats)
+        self.model, self.seed, self.request, self.look = model, seed, request, look
         model.to(device or find_accelerator())
         self.conditions([0])
-        self.writer = Writer(model, seed, kinds, cube, look, request.nothing)
         # A way or a table between classes is of one network, that of all classes.
         self.renderer = model.module.renderer(seed, look, request.label)
 
@@ -226,13 +224,52 @@ class Stage:
         """Rows (n, width) of conditions of samples, None for a model without any."""
         return self.model.module.sample_conditions(numbers, self.seed, self.request)
 
-    def codes(self, numbers: Sequence[int]) -> Tensor:
-        """Codes of samples with their conditions."""
-        return self.renderer.codes(numbers, self.conditions(numbers))
+    def codes(self, numbers: Iterable[int]) -> dict[int, Tensor]:
+        """Codes of samples with their conditions, by number."""
+        wanted = list(dict.fromkeys(numbers))
+        codes = self.renderer.codes(wanted, self.conditions(wanted))
+        return dict(zip(wanted, codes, strict=True))
+
+    def asked(self, numbers: Iterable[int]) -> dict[int, Asked]:
+        """What each sample is asked for."""
+        wanted = list(dict.fromkeys(numbers))
+        return dict(zip(wanted, self.told(self.conditions(wanted), len(wanted)), strict=True))
 
     def told(self, rows: Tensor | None, count: int) -> list[Asked]:
         """What `count` rows of conditions ask for."""
         return read_rows(self.model.module.conditions, rows, count)
+
+
+class Files:
+    """Files of the galaxies of a stage, each with all that `galgen.replay` needs.
+
+    Parameters
+    ----------
+    stage
+        That makes them.
+    formats, cube
+        As `mix`.
+    typed
+        What was asked for beside the stage's request, and is not in the galaxies' own facts.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        formats: Sequence[str],
+        cube: bool,
+        typed: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.stage, kinds = stage, known_formats(formats)
+        request, self.model = stage.request, stage.model
+        self.writer = Writer(self.model, stage.seed, kinds, cube, stage.look, request.nothing)
+        asked = request.typed() | dict(typed or {})
+        self.facts = {
+            "request": json.dumps(asked) if asked else None,
+            "torch": torch.__version__,
+            "device": device_name(self.model.module.device),
+            **self.model.made_by(request.label),
+        }
 
     def write(
         self,
@@ -246,14 +283,14 @@ class Stage:
         kinds = self.writer.kinds
         if not kinds:
             return ()
-        maker = self.model.made_by(self.request.label)
         for name, galaxy, fact, asked in zip(names, flux, facts, told, strict=True):
-            self.writer.write(folder / name, galaxy, **fact, **condition_facts(asked), **maker)
+            more = {**self.facts, **condition_facts(asked)}
+            self.writer.write(folder / name, galaxy, **fact, **more)
         columns: dict[str, Any] = {
             "sample" if key == "index" else key: [fact[key] for fact in facts] for key in facts[0]
         }
         columns |= condition_columns(self.model.module.conditions, told)
-        columns |= maker_columns(self.model, [self.request.label] * len(names))
+        columns |= maker_columns(self.model, [self.stage.request.label] * len(names))
         files = tuple(f"{name}.{kinds[0]}" for name in names)
         self.writer.catalogue(folder, {"file": list(files), **columns})
         return files

@@ -16,7 +16,7 @@ from galgen.models.sweeping import base, parse_axis, render, varied
 from galgen.report.pictures import composite
 from galgen.report.strips import table, write_png
 from galgen.sample import enough_galaxies, open_folder
-from galgen.styles import Stage
+from galgen.styles import Files, Stage
 
 #: Galaxies, and values of what is varied, where nobody says how many.
 ROWS, STEPS = 4, 8
@@ -114,7 +114,8 @@ def sweep(
     axis = parse_axis(what, module, steps)
     request = Request.of(module.conditions, label, where, no_condition)
     rows = base(module, axis, request, seed, numbers)
-    stage = Stage(model, seed, request, Look.of(**look), formats, cube, device)
+    stage = Stage(model, seed, request, Look.of(**look), device)
+    written = Files(stage, formats, cube, {"sweep": what, "frames": steps})
     flux = render(module, stage.renderer, axis, numbers, rows)
     folder = open_folder(out)
     shown = composite(flux.flatten(0, 1), model.spec, model.stretch)
@@ -125,7 +126,7 @@ def sweep(
     values = axis.told
     asked = [stage.told(varied(module, axis, value, rows), n) for value in axis.values]
     cells = [(i, k) for i in range(n) for k in range(len(values))]
-    files = stage.write(
+    files = written.write(
         folder,
         flux.flatten(0, 1),
         [f"sweep_{numbers[i]:06d}_{k:02d}" for i, k in cells],

@@ -222,10 +222,30 @@ def render(
     Latent, noise and all other conditions are the sample's throughout; each image is computed
     where the sample of those conditions would be, so that it is that sample bit for bit.
     """
+    cells = [(place, value) for place in range(len(indices)) for value in axis.values]
+    numbers = [indices[place] for place, _ in cells]
+    held = None if rows is None else rows[[place for place, _ in cells]]
+    images = render_cells(module, renderer, axis, numbers, [value for _, value in cells], held)
+    return images.unflatten(0, (len(indices), len(axis.values)))
+
+
+def render_cells(
+    module: SamplingModule,
+    renderer: Renderer,
+    axis: Axis,
+    indices: Sequence[int],
+    values: Sequence[float],
+    rows: Tensor | None,
+) -> Tensor:
+    """Images (n, C, H, W) of single cells: sample numbers, the axis' value and conditions of each
+    before it is varied; otherwise as `render`.
+    """
     settings = code_settings(module)
-    codes, asked = [], []
-    for value in axis.values:
-        held = varied(module, axis, value, rows)
+    codes: dict[int, Tensor] = {}
+    asked: dict[int, Tensor] = {}
+    for value in dict.fromkeys(values):
+        places = [place for place, other in enumerate(values) if other == value]
+        held = varied(module, axis, value, None if rows is None else rows[places])
 
         def change(z: Tensor, value: float = value) -> Tensor:
             if axis.kind == "code":
@@ -234,16 +254,16 @@ def render(
                 z[:, axis.place] = _middle(int(value), settings.categories)
             return z
 
-        codes.append(renderer.codes(indices, held, change))
-        asked.append(held)
-    count = len(axis.values)
-    images = renderer.images(
-        torch.cat(codes),
-        None if rows is None else torch.cat([held for held in asked if held is not None]),
-        list(indices) * count,
-        [index % CHUNK for index in indices] * count,
+        found = renderer.codes([indices[place] for place in places], held, change)
+        codes |= dict(zip(places, found, strict=True))
+        asked |= {} if held is None else dict(zip(places, held, strict=True))
+    everywhere = range(len(indices))
+    return renderer.images(
+        torch.stack([codes[place] for place in everywhere]),
+        torch.stack([asked[place] for place in everywhere]) if asked else None,
+        indices,
+        [index % CHUNK for index in indices],
     )
-    return images.unflatten(0, (count, len(indices))).transpose(0, 1)
 
 
 def _middle(category: int, categories: int) -> float:

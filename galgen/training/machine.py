@@ -78,6 +78,20 @@ def find_accelerator(wanted: str = "auto", option: str = "train.accelerator") ->
     return wanted
 
 
+def device_name(device: torch.device | str) -> str:
+    """A device as files tell of it: its last bits are those of its kind.
+
+    A CPU's instructions are part of it, since sums are taken in another order with others.
+
+    >>> device_name("cpu").startswith("cpu:")
+    True
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return f"cuda:{torch.cuda.get_device_name(device)}"
+    return f"cpu:{torch.backends.cpu.get_cpu_capability()}" if kind == "cpu" else kind
+
+
 def fast_bf16(accelerator: str) -> bool:
     """True where bfloat16 is faster than float32: tensor cores, AMX or AVX512-BF16."""
     if accelerator == "cuda":
