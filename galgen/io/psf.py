@@ -59,11 +59,17 @@ class Psf:
         (bands, k, k) float64, k odd, each with the sum 1.
     fwhm
         Full width at half maximum per band in arcsec; None where it is not known.
+    widths
+        The same in pixels; None for ``image``.
+    beta
+        Exponent of a Moffat function.
     """
 
     kind: str
     kernels: NDArray[np.float64]
     fwhm: tuple[float, ...] | None
+    widths: tuple[float, ...] | None = None
+    beta: float = BETA
 
 
 def read_psf(
@@ -116,7 +122,8 @@ def read_psf(
     radius = max(_radius(kind, width, beta, (spec.size - 1) // 2) for width in widths)
     kernels = np.stack([_kernel(kind, width, beta, radius) for width in widths])
     scale = spec.pixel_scale
-    return Psf(kind, kernels, None if scale is None else tuple(float(w * scale) for w in widths))
+    fwhm = None if scale is None else tuple(float(w * scale) for w in widths)
+    return Psf(kind, kernels, fwhm, tuple(widths), beta)
 
 
 def _parse(text: str, bands: Sequence[str], option: str) -> tuple[str, float, list[str]]:
