@@ -18,7 +18,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("config", "sections", "bands", "conditions", "randomness", "runs"),
     ("io",),
     ("stretch",),
-    ("measure",),
+    ("measure", "telescope"),
     ("data",),
     ("nn",),
     ("losses",),
@@ -27,7 +27,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("report",),
     ("callbacks",),
-    ("checkpoint", "plan", "recovery", "specialists"),
+    ("checkpoint", "generated", "plan", "recovery", "specialists"),
     (
         "fitting",
         "resuming",
