@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import pickle
@@ -45,6 +46,10 @@ def flux_of(index: int) -> NDArray[np.float32]:
     return pixels
 
 
+def digest_of(index: int) -> bytes:
+    return hashlib.sha256(flux_of(index).tobytes()).digest()
+
+
 def rows(size: int = 7, count: int = COUNT, start: int = START) -> Iterator[NDArray[Any]]:
     """A catalogue in chunks."""
     types = [
@@ -69,8 +74,13 @@ def fill(sink: PackSink, places: Any = range(COUNT), start: int = START) -> list
     return [sink.put(place, start + place, flux_of(start + place), {}) for place in places]
 
 
+def sink_of(folder: Path, count: int = COUNT, start: int = START, **changes: Any) -> PackSink:
+    options: dict[str, Any] = {"shard_bytes": SHARD, "about": ABOUT, "start": start} | changes
+    return PackSink(folder, SPEC, count, **options)
+
+
 def made(folder: Path, count: int = COUNT, start: int = START) -> Path:
-    sink = PackSink(folder, SPEC, count, shard_bytes=SHARD, about=ABOUT)
+    sink = sink_of(folder, count, start)
     fill(sink, range(count), start)
     sink.finish(rows(count=count, start=start))
     return folder
@@ -146,7 +156,7 @@ def _some(sink: PackSink, start: int) -> None:
 
 
 def test_several_processes_fill_it_in_any_order(pack: Path, tmp_path: Path) -> None:
-    sink = PackSink(tmp_path / "p", SPEC, COUNT, shard_bytes=SHARD, about=ABOUT)
+    sink = sink_of(tmp_path / "p")
     workers = multiprocessing.get_context("spawn")
     with workers.Pool(2) as pool:
         pool.starmap(_some, [(sink, 2), (sink, 0), (sink, 1)])
@@ -161,7 +171,7 @@ def test_a_killed_one_goes_on(pack: Path, tmp_path: Path, last: int) -> None:
     folder = tmp_path / "p"
     child = os.fork()
     if not child:
-        fill(PackSink(folder, SPEC, COUNT, shard_bytes=SHARD, about=ABOUT), range(last))
+        fill(sink_of(folder), range(last))
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     for refused in (open_set, look, prepare_check):
@@ -170,8 +180,8 @@ def test_a_killed_one_goes_on(pack: Path, tmp_path: Path, last: int) -> None:
     for refused in (lambda: writing.prepare("hubble", folder), lambda: gather(folder, [folder])):
         with pytest.raises(DataError, match="generated galaxies that is not finished"):
             refused()
-    sink = PackSink(folder, SPEC, COUNT, shard_bytes=SHARD, about=ABOUT)
-    digests = fill(PackSink(tmp_path / "other", SPEC, COUNT), range(COUNT))
+    sink = sink_of(folder)
+    digests = [digest_of(START + place) for place in range(COUNT)]
     good = [sink.good(place, START + place, digests[place]) for place in range(COUNT)]
     assert good == [place < last for place in range(COUNT)]
     fill(sink, range(last, COUNT))
@@ -182,8 +192,8 @@ def test_a_killed_one_goes_on(pack: Path, tmp_path: Path, last: int) -> None:
 
 def test_damage_to_a_finished_one_is_found_and_mended(pack: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(pack, tmp_path / "p")
-    sink = PackSink(folder, SPEC, COUNT, shard_bytes=SHARD, about=ABOUT)
-    digests = fill(PackSink(tmp_path / "other", SPEC, COUNT), range(COUNT))
+    sink = sink_of(folder)
+    digests = [digest_of(START + place) for place in range(COUNT)]
     with open(folder / "shard-00001.npy", "r+b") as shard:
         shard.seek(-5, 2)
         shard.write(b"\x01")
@@ -196,14 +206,16 @@ def test_damage_to_a_finished_one_is_found_and_mended(pack: Path, tmp_path: Path
     for file in pack.iterdir():
         assert (folder / file.name).read_bytes() == file.read_bytes(), file.name
     (folder / "shard-00001.npy").unlink()
-    again = pickle.loads(pickle.dumps(PackSink(folder, SPEC, COUNT, shard_bytes=SHARD)))
+    again = pickle.loads(pickle.dumps(sink_of(folder)))
     assert not again.good(10, START + 10, digests[10])
     assert again.good(0, START, digests[0])
 
 
 def test_another_job_is_refused(pack: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="a pack of other galaxies"):
-        PackSink(pack, SPEC, COUNT + 1, shard_bytes=SHARD)
+    for count, changes in ((COUNT + 1, {}), (COUNT, {"about": ABOUT | {"seed": 8}})):
+        with pytest.raises(OutputError, match="a pack of other galaxies"):
+            sink_of(pack, count, **changes)
+    assert sink_of(pack, about=ABOUT | {"device": "cuda"}).good(0, START, digest_of(START))
     PackSink(tmp_path / "p", SPEC, COUNT)
     for spec, count in ((SPEC.replace(unit="count"), COUNT), (SPEC, COUNT + 1)):
         with pytest.raises(OutputError, match="begun with other galaxies"):
@@ -237,7 +249,7 @@ def test_one_class_is_none_and_pictures_stay_pictures(tmp_path: Path) -> None:
     sink = PackSink(tmp_path / "p", spec, 3)
     for place in range(3):
         sink.put(place, place, flux_of(place), {})
-    table = np.zeros(3, [("file", "U20"), ("label", "U8")])
+    table = np.zeros(3, [("file", "U20"), ("sample", "i4"), ("label", "U8")])
     table["file"] = [f"galaxy_{k:06d}.fits" for k in range(3)]
     table["label"] = "élan"
     sink.finish([table])
@@ -247,3 +259,48 @@ def test_one_class_is_none_and_pictures_stay_pictures(tmp_path: Path) -> None:
     assert list(found.catalogue["label"]) == ["élan"] * 3
     assert list(found.names) == ["galaxy_000000", "galaxy_000001", "galaxy_000002"]
     assert found.read([2]).tobytes() == flux_of(2)[None].tobytes()
+
+
+@pytest.mark.parametrize("left", [{2}, {0, 22}, {3, 12, *range(20, 23)}, {*range(10, 20), 21}])
+def test_galaxies_that_are_not_as_asked_are_left_out(tmp_path: Path, left: set[int]) -> None:
+    stay = [place for place in range(COUNT) if place not in left]
+
+    def kept() -> Iterator[NDArray[Any]]:
+        for chunk in rows():
+            yield chunk[np.isin(chunk["sample"] - START, stay)]
+
+    folder = tmp_path / "p"
+    sink = sink_of(folder)
+    assert fill(sink, stay) == [digest_of(START + place) for place in stay]
+    # Killed before the index was there, it is gone on with.
+    for _ in range(2):
+        sink.finish(kept())
+        (folder / "pack.json").unlink()
+        (folder / "unfinished").mkdir()
+        sink = sink_of(folder)
+        again = [k for k in stay if not sink.good(k, START + k, digest_of(START + k))]
+        assert 0 < len(again) < len(stay)
+        fill(sink, again)
+    sink.finish(kept())
+    found = open_set(folder)
+    assert list(found.names) == [f"galaxy_{START + place:06d}" for place in stay]
+    expected = np.stack([flux_of(START + place) for place in stay])
+    assert found.read(list(range(len(stay)))).tobytes() == expected.tobytes()
+    assert run_check(prepare_check(folder), workers=1) == []
+    assert sum((folder / shard.file).stat().st_size for shard in indices.read(folder).shards) == (
+        expected.nbytes + 128 * len(indices.read(folder).shards)
+    )
+    finished = sink_of(folder)
+    good = [finished.good(k, START + k, digest_of(START + k)) for k in range(COUNT)]
+    assert good == [k in stay for k in range(COUNT)]
+    with pytest.raises(OutputError, match="a finished pack that is damaged: remove it"):
+        finished.put(1, START + 1, flux_of(START + 1), {})
+
+
+def test_a_pack_without_galaxies_is_none(tmp_path: Path) -> None:
+    sink = sink_of(tmp_path / "p")
+    with pytest.raises(DataError, match="no galaxy is as asked"):
+        sink.finish(iter([next(rows())[:0]]))
+    with pytest.raises(DataError, match="no galaxy is as asked"):
+        sink.finish(iter([]))
+    assert not indices.is_pack(tmp_path / "p")

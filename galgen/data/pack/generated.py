@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 import galgen
 from galgen.bands import ImageSpec
 from galgen.data.facts import UNKNOWN_UNIT
+from galgen.data.pack import catalogue as catalogues
 from galgen.data.pack import index as indices
 from galgen.data.pack.index import PackIndex, Shard
-from galgen.data.pack.npy import header
-from galgen.data.pack.plan import galaxies_a_shard
+from galgen.data.pack.layout import DTYPE, Layout
 from galgen.data.pack.rows import write_rows
 from galgen.data.pack.shards import (
     GENERATED,
@@ -40,10 +40,12 @@ from galgen.data.pack.shards import (
 )
 from galgen.data.pack.workers import cores
 from galgen.errors import DataError, OutputError
+from galgen.io.atomic import clear_leftovers, replacing
 
 #: What stands for the folder that other packs are made from.
 SOURCE = "galgen sample"
-_DTYPE = "<f4"
+#: What may differ from where a pack was begun to where it is gone on with.
+_PASSING = ("device",)
 _BLOCK = 1024**2
 
 
@@ -60,7 +62,10 @@ class PackSink:
     spec
         What the galaxies are.
     n
-        How many there will be; their places count from 0.
+        How many there will be; their places count from 0. Those that `finish` has no row of are
+        left out.
+    start
+        Sample number of the first place.
     shard_bytes
         Bytes of pixels in a shard.
     about
@@ -78,13 +83,13 @@ class PackSink:
         spec: ImageSpec,
         n: int,
         *,
+        start: int = 0,
         shard_bytes: int = indices.SHARD_BYTES,
         about: Mapping[str, Any] | None = None,
     ) -> None:
-        self.folder, self.spec, self.n = Path(folder), spec, n
-        self.shard_bytes, self.about = shard_bytes, dict(about or {})
-        self.per_shard = galaxies_a_shard(spec.shape, _DTYPE, shard_bytes)
-        self.row_bytes = 4 * spec.n_bands * spec.size**2
+        self.folder, self.spec, self.start = Path(folder), spec, start
+        self.about = json.loads(json.dumps(dict(about or {}), default=str))
+        self.layout = Layout(spec.shape, n, shard_bytes)
         self._open = threading.local()
         self._writing = False
         if not self._finished():
@@ -105,7 +110,7 @@ class PackSink:
         Parameters
         ----------
         place
-            Its row in the pack.
+            Its place.
         index
             Its sample number, for messages.
         flux
@@ -133,31 +138,31 @@ class PackSink:
                 "earlier checkpoint, or write FITS files."
             )
         if not self._writing:
-            if indices.is_pack(self.folder):
-                # It was finished, and this galaxy was found damaged.
-                self._begin()
-            self._writing = True
-        content = np.ascontiguousarray(flux, _DTYPE).data.cast("B")
+            self._begin_again()
+        where = self.layout.where(place)
+        assert where is not None
+        number, offset = where
+        content = np.ascontiguousarray(flux, DTYPE).data.cast("B")
         digest = hashlib.sha256(content).digest()
-        number, offset = self._where(place)
-        path = self.folder / shard_name(number)
         try:
             descriptor = self._descriptor(number)
             while content:
                 written = os.pwrite(descriptor, content, offset)
                 content, offset = content[written:], offset + written
         except OSError as error:
-            raise _failed(path, error) from error
+            raise _failed(self._path(number), error) from error
         return digest
 
     def good(self, place: int, index: int, digest: bytes) -> bool:
         """Whether a galaxy is stored whole, with the SHA-256 that `put` gave."""
-        number, offset = self._where(place)
+        where = self.layout.where(place)
+        if where is None:
+            return False
         try:
-            found = os.pread(self._descriptor(number), self.row_bytes, offset)
+            found = os.pread(self._descriptor(where[0]), self.layout.row_bytes, where[1])
         except OSError:
             return False
-        return hashlib.sha256(found).digest() == digest and len(found) == self.row_bytes
+        return hashlib.sha256(found).digest() == digest
 
     def finish(self, rows: Iterable[NDArray[Any]]) -> None:
         """Write the catalogue and then the index, which makes the folder a pack.
@@ -165,26 +170,32 @@ class PackSink:
         Parameters
         ----------
         rows
-            The catalogue in chunks, structured arrays in the order of the places; see
-            `galgen.data.pack.rows.write_rows`.
+            The catalogue in chunks, structured arrays in the order of the places, of the
+            galaxies that stay; see `galgen.data.pack.rows.write_rows`.
 
         Raises
         ------
+        DataError
+            If none stays.
         OutputError
             If they cannot be written.
         """
-        with ThreadPoolExecutor(min(cores(), 4)) as pool:
-            hashed = list(pool.map(self._shard, range(self.shards)))
-        classes = write_rows(self.folder / indices.CATALOGUE, self.n, rows)
         path = self.folder / indices.CATALOGUE
+        samples, classes = write_rows(path, rows)
+        if not len(samples):
+            raise DataError(f"{self.folder}: no galaxy is as asked, and no pack is empty.")
+        if len(samples) < self.layout.n:
+            self._leave_out(samples - self.start)
+        with ThreadPoolExecutor(min(cores(), 4)) as pool:
+            shards = tuple(pool.map(self._shard, self.layout.counts))
         with open(path, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        spec = self.spec
+        size, spec = path.stat().st_size, self.spec
         index = PackIndex(
             kind=indices.FLUX,
             shape=spec.shape,
-            dtype=_DTYPE,
-            count=self.n,
+            dtype=DTYPE,
+            count=len(samples),
             checked=spec.size,
             bands=spec.bands,
             unit=None if spec.unit == UNKNOWN_UNIT else spec.unit,
@@ -192,20 +203,16 @@ class PackSink:
             pixel_scale=spec.pixel_scale,
             psf_fwhm=spec.psf_fwhm,
             classes=classes,
-            shards=tuple(hashed),
-            catalogue={
-                "file": indices.CATALOGUE,
-                "bytes": path.stat().st_size,
-                "sha256": sha256,
-                "own": None,
-            },
+            shards=shards,
+            catalogue={"file": path.name, "bytes": size, "sha256": sha256, "own": None},
             galgen=galgen.__version__,
             source=SOURCE,
-            options={"shard_bytes": self.shard_bytes},
-            generated=json.loads(json.dumps(self.about, default=str)),
+            options=self._options(),
+            generated=self.about,
         )
         index.write(self.folder)
         shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+        self._writing = False
 
     def _finished(self) -> bool:
         """Whether the pack is there already, less pixels that are damaged.
@@ -215,32 +222,42 @@ class PackSink:
         OutputError
             If the folder holds another pack.
         """
-        path = self.folder / indices.INDEX
         try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            have = [state["source"], state["count"], state["shape"], state["options"]]
+            state = json.loads((self.folder / indices.INDEX).read_text(encoding="utf-8"))
+            found = [state[key] for key in ("source", "shape", "options")]
+            found.append(_lasting(state["generated"]))
         except FileNotFoundError:
             return False
         except (OSError, ValueError, TypeError, KeyError):
-            have = []
-        if have != [SOURCE, self.n, list(self.spec.shape), {"shard_bytes": self.shard_bytes}]:
+            found = []
+        if found != [SOURCE, list(self.spec.shape), self._options(), _lasting(self.about)]:
             raise OutputError(
                 f"{self.folder} is a pack of other galaxies: give another folder to --out."
             )
-        return all(self._length(k) == _size(self._path(k)) for k in range(self.shards))
+        if state["count"] < self.layout.n:
+            about = catalogues.read(self.folder / indices.CATALOGUE)
+            samples = np.array([int(sample) for sample in about.columns["sample"]], np.int64)
+            self.layout = replace(self.layout, held=samples - self.start)
+        lengths = (self.layout.length(k) == _size(self._path(k)) for k in self.layout.counts)
+        return all(lengths)
+
+    def _options(self) -> dict[str, int]:
+        layout = self.layout
+        return {"n": layout.n, "start": self.start, "shard_bytes": layout.shard_bytes}
 
     def _begin(self) -> None:
         """Make the folder, what says that it is no pack yet, and the shards in their length."""
         folder = self.folder
         path = make_unfinished(folder) / GENERATED
-        remove_stale([*folder.glob(".*.tmp"), *path.parent.glob(".*.tmp")])
-        state = {
+        remove_stale([*path.parent.glob(".*.tmp")])
+        clear_leftovers(folder)
+        begun = {
             "format": indices.FORMAT,
             "spec": self.spec.to_dict(),
-            "count": self.n,
-            "per_shard": self.per_shard,
+            "options": self._options(),
+            "generated": _lasting(self.about),
         }
-        content = json.dumps(state, indent=1) + "\n"
+        content = json.dumps(begun, indent=1) + "\n"
         create(path, content)
         if path.read_text(encoding="utf-8") != content:
             raise OutputError(
@@ -249,63 +266,83 @@ class PackSink:
             )
         with suppress(FileNotFoundError):
             (folder / indices.INDEX).unlink()
-        have = sum(_size(self._path(number), True) for number in range(self.shards))
-        room, wanted = shutil.disk_usage(folder).free, self.n * self.row_bytes - have
+        layout = self.layout = replace(self.layout, held=None)
+        have = sum(_size(self._path(number), True) for number in layout.counts)
+        room, wanted = shutil.disk_usage(folder).free, layout.n * layout.row_bytes - have
         if wanted > room:
             raise OutputError(
                 f"{folder}: {wanted / 1e9:,.1f} GB are to be written and {room / 1e9:,.1f} GB are "
                 "free: make room or give another folder to --out."
             )
-        for number in range(self.shards):
-            path = self._path(number)
+        for number in layout.counts:
+            # Several processes may do so at once, and one that comes late changes nothing.
             try:
-                # Several processes may do so at once, and one that comes late changes nothing.
-                shard, head = _Open(path, os.O_CREAT), self._head(number)
-                if os.pread(shard.number, len(head), 0) != head:
-                    os.pwrite(shard.number, head, 0)
-                os.truncate(shard.number, self._length(number))
+                shard = _Open(self._path(number), os.O_CREAT)
+                head = layout.head(number)
+                if os.pread(shard.descriptor, len(head), 0) != head:
+                    os.pwrite(shard.descriptor, head, 0)
+                os.truncate(shard.descriptor, layout.length(number))
             except OSError as error:
-                raise _failed(path, error) from error
+                raise _failed(self._path(number), error) from error
 
-    @property
-    def shards(self) -> int:
-        """How many shards there are."""
-        return -(-self.n // self.per_shard)
+    def _begin_again(self) -> None:
+        """Before the first galaxy is written: a finished pack is none any more.
+
+        Raises
+        ------
+        OutputError
+            If galaxies were left out: their places are gone, and those of others have moved.
+        """
+        if indices.is_pack(self.folder):
+            if self.layout.held is not None:
+                raise OutputError(
+                    f"{self.folder} is a finished pack that is damaged: remove it and draw its "
+                    "galaxies again, or give another folder to --out."
+                )
+            self._begin()
+        self._writing = True
+
+    def _leave_out(self, held: NDArray[np.int64]) -> None:
+        """Take all other places out of the shards.
+
+        Who is killed meanwhile finds galaxies that are not `good`, and draws them again.
+        """
+        before, self.layout = self.layout, replace(self.layout, held=held)
+        self._open = threading.local()
+        for number in before.counts:
+            path = self._path(number)
+            if number not in self.layout.counts:
+                path.unlink()
+            elif self.layout.counts[number] < before.counts[number]:
+                with replacing(path) as temporary, open(path, "rb") as old:
+                    self._copy(number, old.fileno(), before, temporary)
+
+    def _copy(self, number: int, old: int, before: Layout, to: Path) -> None:
+        """The galaxies of a shard that stay, from where they were before."""
+        held = self.layout.held
+        assert held is not None
+        with open(to, "wb") as new:
+            new.write(self.layout.head(number))
+            for place in held[held // before.per_shard == number].tolist():
+                where = before.where(place)
+                assert where is not None
+                new.write(os.pread(old, before.row_bytes, where[1]))
 
     def _path(self, number: int) -> Path:
         return self.folder / shard_name(number)
 
-    def _count(self, number: int) -> int:
-        """Galaxies in a shard."""
-        return min(self.per_shard, self.n - number * self.per_shard)
-
-    def _head(self, number: int) -> bytes:
-        return _header((self._count(number), *self.spec.shape))
-
-    def _length(self, number: int) -> int:
-        """Bytes of a shard."""
-        return len(self._head(number)) + self._count(number) * self.row_bytes
-
-    def _where(self, place: int) -> tuple[int, int]:
-        """Shard of a place, and where its pixels begin in it."""
-        if not 0 <= place < self.n:
-            raise ValueError(f"place {place} of {self.n}")
-        number, row = divmod(place, self.per_shard)
-        return number, len(self._head(number)) + row * self.row_bytes
-
     def _descriptor(self, number: int) -> int:
         """The shard, open in this thread until it turns to another one."""
-        if getattr(self._open, "shard", None) != number:
+        if getattr(self._open, "number", None) != number:
             self._open.file = _Open(self._path(number))
-            self._open.shard = number
-        descriptor: int = self._open.file.number
+            self._open.number = number
+        descriptor: int = self._open.file.descriptor
         return descriptor
 
     def _shard(self, number: int) -> Shard:
         """Size and checksum of a shard, which the disk has then."""
-        path = self.folder / shard_name(number)
-        digest, size = hashlib.sha256(), 0
-        block = bytearray(_BLOCK)
+        path = self._path(number)
+        digest, size, block = hashlib.sha256(), 0, bytearray(_BLOCK)
         try:
             with open(path, "r+b", buffering=0) as file:
                 # A file system over the network may say only now that it is full.
@@ -315,23 +352,18 @@ class PackSink:
                     size += count
         except OSError as error:
             raise _failed(path, error) from error
-        return Shard(path.name, self._count(number), size, digest.hexdigest())
+        return Shard(path.name, self.layout.counts[number], size, digest.hexdigest())
 
 
 class _Open:
     """A file that is open as long as this is."""
 
     def __init__(self, path: Path, flags: int = 0) -> None:
-        self.number = os.open(path, os.O_RDWR | flags, 0o666)
+        self.descriptor = os.open(path, os.O_RDWR | flags, 0o666)
 
     def __del__(self) -> None:
-        if hasattr(self, "number"):
-            os.close(self.number)
-
-
-@lru_cache(64)
-def _header(shape: tuple[int, ...]) -> bytes:
-    return header(_DTYPE, shape)
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
 
 
 def _size(path: Path, held: bool = False) -> int:
@@ -340,6 +372,10 @@ def _size(path: Path, held: bool = False) -> int:
         about = path.stat()
         return min(about.st_size, 512 * about.st_blocks) if held else about.st_size
     return 0
+
+
+def _lasting(about: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in about.items() if name not in _PASSING}
 
 
 def _failed(path: Path, error: OSError) -> OutputError:

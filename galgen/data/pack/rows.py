@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,26 +19,29 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 _BLOCK = 2880
+_MANY = 1024**2
 
 
-def write_rows(path: str | Path, count: int, chunks: Iterable[NDArray[Any]]) -> tuple[str, ...]:
+class Written(NamedTuple):
+    """What a catalogue says: the sample number of each row, and the classes, sorted.
+
+    There are no classes where a galaxy has no label or all have the same.
+    """
+
+    samples: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+def write_rows(path: str | Path, chunks: Iterable[NDArray[Any]]) -> Written:
     """Write the tables GALAXIES and CATALOGUE, see `galgen.data.pack.catalogue`, whole or not.
 
     Parameters
     ----------
     path
         The file.
-    count
-        Rows in all.
     chunks
-        Structured arrays of one type, `count` rows together. ``file`` gives the galaxies' names,
-        ``label``, where there is one, their classes; all other columns stay as they are, truth
-        values as 0 and 1.
-
-    Returns
-    -------
-    tuple of str
-        The classes, sorted; none where a galaxy has no label or all have the same.
+        Structured arrays of one type. ``file`` gives the galaxies' names, ``label``, where there
+        is one, their classes; all other columns stay as they are, truth values as 0 and 1.
 
     Raises
     ------
@@ -43,28 +49,40 @@ def write_rows(path: str | Path, count: int, chunks: Iterable[NDArray[Any]]) -> 
         If it cannot be written.
     """
     labels: set[bytes] = set()
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        done = 0
+    samples = [np.empty(0, np.int64)]
+    with (
+        replacing(path) as temporary,
+        open(temporary, "wb") as file,
+        # A file without a name: its rows follow in the other one, once it is known how many.
+        tempfile.TemporaryFile(dir=temporary.parent) as aside,
+    ):
         tables: list[_Table] = []
         for chunk in chunks:
             own, rest = _galaxies(chunk), _others(chunk)
             if not tables:
                 file.write(_primary())
-                tables = [_Table(file, "GALAXIES", own.dtype, count)]
-                tables += [_Table(file, "CATALOGUE", rest.dtype, count)] if rest.dtype.names else []
-            for table, rows in zip(tables, (own, rest), strict=False):
-                table.write(done, rows)
-            done += len(chunk)
+                tables = [
+                    _Table(file, "GALAXIES", own.dtype),
+                    _Table(aside, "CATALOGUE", rest.dtype),
+                ]
+            for table, rows in zip(tables, (own, rest), strict=True):
+                table.write(rows)
+            samples.append(chunk["sample"].astype(np.int64))
             labels.update(np.unique(own["folder"]).tolist())
-        if done != count:
-            raise ValueError(f"{done} rows for {count} galaxies")
-    return () if b"" in labels or len(labels) < 2 else tuple(sorted(x.decode() for x in labels))
+        for table in tables:
+            table.end()
+        aside.seek(0)
+        shutil.copyfileobj(aside, file, _MANY)
+    return Written(
+        np.concatenate(samples),
+        () if b"" in labels or len(labels) < 2 else tuple(sorted(x.decode() for x in labels)),
+    )
 
 
 class _Table:
-    """A binary table of known length at the end of a file, filled from its first row on."""
+    """A binary table at the end of a file, as long as what is written to it."""
 
-    def __init__(self, file: BinaryIO, name: str, dtype: np.dtype[Any], count: int) -> None:
+    def __init__(self, file: IO[bytes], name: str, dtype: np.dtype[Any]) -> None:
         from astropy.io import fits
 
         self.dtype = np.dtype([(str(n), _big(dtype[n])) for n in dtype.names or ()])
@@ -72,19 +90,22 @@ class _Table:
             fits.Column(key, _code(self.dtype[key]), array=np.empty(0, self.dtype[key]))
             for key in self.dtype.names or ()
         ]
-        header = fits.BinTableHDU.from_columns(empty, name=name).header
-        header["NAXIS2"] = count
-        assert header["NAXIS1"] == self.dtype.itemsize
-        file.seek(0, 2)
-        file.write(header.tostring().encode("ascii"))
-        self.file, self.first = file, file.tell()
-        size = count * self.dtype.itemsize
-        # FITS is made of blocks, the last one filled up with zeros.
-        file.truncate(self.first + size + -size % _BLOCK)
+        self.header = fits.BinTableHDU.from_columns(empty, name=name).header
+        assert self.header["NAXIS1"] == self.dtype.itemsize
+        self.file, self.first, self.rows = file, file.tell(), 0
+        file.write(self.header.tostring().encode("ascii"))
 
-    def write(self, row: int, rows: NDArray[Any]) -> None:
-        self.file.seek(self.first + row * self.dtype.itemsize)
+    def write(self, rows: NDArray[Any]) -> None:
+        self.rows += len(rows)
         self.file.write(rows.astype(self.dtype).tobytes())
+
+    def end(self) -> None:
+        """Fill up the last block, of which FITS is made, and say how many rows there are."""
+        self.file.write(bytes(-self.rows * self.dtype.itemsize % _BLOCK))
+        self.header["NAXIS2"] = self.rows
+        self.file.seek(self.first)
+        self.file.write(self.header.tostring().encode("ascii"))
+        self.file.seek(0, os.SEEK_END)
 
 
 def _primary() -> bytes:
