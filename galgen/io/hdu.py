@@ -12,11 +12,11 @@ import gzip
 import math
 import mmap
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,7 @@ def open_images(path: str | Path) -> FitsFile:
         If the file is missing, cut short or no FITS file.
     """
     try:
-        raw = _bytes_of(path)
+        raw = bytes_of(path)
         if raw[:6] != b"SIMPLE":
             raise DataError(f"{path} is no FITS file: it does not begin with SIMPLE.")
         try:
@@ -83,7 +83,8 @@ def open_images(path: str | Path) -> FitsFile:
         raise DataError(f"{path} cannot be read as FITS ({one_line(error)}).") from error
 
 
-def _bytes_of(path: str | Path) -> bytes | mmap.mmap:
+def bytes_of(path: str | Path) -> bytes | mmap.mmap:
+    """A file's bytes, out of ``.gz`` too; large files are mapped."""
     with open(path, "rb", buffering=0) as file:
         if os.fstat(file.fileno()).st_size > _MAP_ABOVE:
             raw: bytes | mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -92,14 +93,37 @@ def _bytes_of(path: str | Path) -> bytes | mmap.mmap:
     return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
 
 
-def _plain(raw: bytes | mmap.mmap, path: str | Path) -> FitsFile:
-    primary: dict[str, Card] = {}
-    images: list[ImageHDU] = []
-    at, position, unusual = 0, 0, False
+class Walked(NamedTuple):
+    """One HDU of a file: its cards, axes (slowest first) and how many pixels they hold.
+
+    Its bytes go from `begin` to `end`, `size` of them from `data` on are data.
+    """
+
+    header: dict[str, Card]
+    shape: tuple[int, ...]
+    pixels: int
+    begin: int
+    data: int
+    size: int
+    end: int
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it may hold an image as it stands."""
+        return self.begin == 0 or self.header.get("XTENSION") == "IMAGE"
+
+
+def walk(raw: bytes | mmap.mmap, path: str | Path) -> Iterator[Walked]:
+    """HDUs of a file from its headers alone.
+
+    Raises
+    ------
+    DataError
+        If the file ends before a header or its data do.
+    """
+    at, position = 0, 0
     while at + _BLOCK <= len(raw):
         header, data = parse_header(raw, at, path)
-        if position == 0:
-            primary = header
         naxis = _count(header, "NAXIS")
         shape = tuple(_count(header, f"NAXIS{k}") for k in range(naxis, 0, -1))
         width = abs(int(header["BITPIX"])) // 8
@@ -113,18 +137,29 @@ def _plain(raw: bytes | mmap.mmap, path: str | Path) -> FitsFile:
                 f"{path} is truncated: HDU {position} declares {size:,} bytes of data, "
                 f"the file ends after {max(0, len(raw) - data):,}."
             )
-        # Even files for astropy are walked to their end here: it does not always come to one
-        # by itself when a length is damaged.
-        unusual |= "ZIMAGE" in header or header.get("EXTNAME") == "FILTERS"
-        is_image = position == 0 or header.get("XTENSION") == "IMAGE"
-        if is_image and pixels:
-            image = _plain_image(raw, header, shape, data, position)
-            unusual |= image is None
-            images += [] if image is None else [image]
-        at = data + -(-size // _BLOCK) * _BLOCK
+        end = data + -(-size // _BLOCK) * _BLOCK
+        yield Walked(header, shape, pixels, at, data, size, end)
+        at = end
         position += 1
     if position == 0:
         raise DataError(f"{path} is truncated: it ends inside its first header block.")
+
+
+def _plain(raw: bytes | mmap.mmap, path: str | Path) -> FitsFile:
+    primary: dict[str, Card] = {}
+    images: list[ImageHDU] = []
+    unusual = False
+    for position, hdu in enumerate(walk(raw, path)):
+        header = hdu.header
+        if position == 0:
+            primary = header
+        # Even files for astropy are walked to their end here: it does not always come to one
+        # by itself when a length is damaged.
+        unusual |= "ZIMAGE" in header or header.get("EXTNAME") == "FILTERS"
+        if hdu.is_image and hdu.pixels:
+            image = _plain_image(raw, header, hdu.shape, hdu.data, position)
+            unusual |= image is None
+            images += [] if image is None else [image]
     if unusual:
         raise _Unusual
     return FitsFile(primary, images)
