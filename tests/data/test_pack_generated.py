@@ -128,7 +128,7 @@ def test_its_catalogue_is_good_fits(pack: Path) -> None:
         table = hdus["CATALOGUE"].data
         assert table["sample"].tolist() == list(range(START, START + COUNT))
         assert table["sha256"][3] == f"{START + 3:064d}"
-        assert hdus["GALAXIES"].data["file"][0] == "galaxy_000005"
+        assert hdus["GALAXIES"].data["file"][0] == table["file"][0] == "galaxy_000005"
     assert (pack / "catalogue.fits").stat().st_size % 2880 == 0
 
 

@@ -90,17 +90,17 @@ class PackSink:
         self.folder, self.spec, self.start = Path(folder), spec, start
         self.about = json.loads(json.dumps(dict(about or {}), default=str))
         self.layout = Layout(spec.shape, n, shard_bytes)
-        self._open = threading.local()
+        self._open, self._lock = threading.local(), threading.Lock()
         self._writing = False
         if not self._finished():
             self._begin()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_open"}
+        return {k: value for k, value in vars(self).items() if k not in ("_open", "_lock")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
-        self._open = threading.local()
+        self._open, self._lock = threading.local(), threading.Lock()
 
     def put(
         self, place: int, index: int, flux: NDArray[np.float32], facts: Mapping[str, Any]
@@ -137,8 +137,9 @@ class PackSink:
                 f"sample {index} has pixels that are not finite, and a pack holds none: take an "
                 "earlier checkpoint, or write FITS files."
             )
-        if not self._writing:
-            self._begin_again()
+        with self._lock:
+            if not self._writing:
+                self._begin_again()
         where = self.layout.where(place)
         assert where is not None
         number, offset = where

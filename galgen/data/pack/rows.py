@@ -41,7 +41,7 @@ def write_rows(path: str | Path, chunks: Iterable[NDArray[Any]]) -> Written:
         The file.
     chunks
         Structured arrays of one type. ``file`` gives the galaxies' names, ``label``, where there
-        is one, their classes; all other columns stay as they are, truth values as 0 and 1.
+        is one, their classes; all columns stay as they are, truth values as 0 and 1.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def write_rows(path: str | Path, chunks: Iterable[NDArray[Any]]) -> Written:
     ):
         tables: list[_Table] = []
         for chunk in chunks:
-            own, rest = _galaxies(chunk), _others(chunk)
+            own, rest = _galaxies(chunk), _plain(chunk)
             if not tables:
                 file.write(_primary())
                 tables = [
@@ -129,10 +129,9 @@ def _galaxies(chunk: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _others(chunk: NDArray[Any]) -> NDArray[Any]:
-    """All columns but ``file``, with text as bytes and truth as a number."""
-    names = [name for name in chunk.dtype.names or () if name != "file"]
-    columns = {name: chunk[name] for name in names}
+def _plain(chunk: NDArray[Any]) -> NDArray[Any]:
+    """All columns, with text as bytes and truth as a number."""
+    columns = {name: chunk[name] for name in chunk.dtype.names or ()}
     for name, column in columns.items():
         if column.dtype.kind in "SU":
             columns[name] = _text(column)
