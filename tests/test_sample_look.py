@@ -147,7 +147,7 @@ def test_headers_say_how_galaxies_were_made_to_look(
 @pytest.mark.parametrize(
     ("look", "words"),
     [
-        ({"psf": "none"}, "--psf: this model was trained without a PSF layer, so its galaxies"),
+        ({"psf": "none"}, "--psf none: this model was trained without a PSF layer, so its galaxies"),
         ({"truncation": -1.0}, "--truncation -1"),
     ],
 )

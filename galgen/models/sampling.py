@@ -20,6 +20,7 @@ from galgen.io.psf import read_psf
 from galgen.models.rendering import CHUNK, Renderer, in_chunks
 from galgen.models.requests import Request, Where, draw
 from galgen.nn.ending import End
+from galgen.telescope.difference import difference_kernels
 
 if TYPE_CHECKING:
     from galgen.sections import Recipe
@@ -42,14 +43,18 @@ class Look:
         Towards the mean galaxy: 1 for none, 0 for the mean itself.
     psf
         Another PSF than the one that the generator was trained with, as in
-        `galgen.io.psf.read_psf`; ``none`` leaves it out.
+        `galgen.io.psf.read_psf`; ``none`` leaves it out. A generator without a layer for one can
+        be given a wider one than its data's.
     noise
         False leaves the grain out, the noise of sky and photons.
+    own_psf
+        The PSF of the data, for a generator without a layer; None for the width that they say.
     """
 
     truncation: float = 1.0
     psf: str | None = None
     noise: bool = True
+    own_psf: str | None = None
 
     @classmethod
     def of(cls, **asked: Any) -> Look:
@@ -203,11 +208,6 @@ class SamplingModule(L.LightningModule):
         if label is not None:
             network = self.specialists.get(label, network)
         network = network.to(self.device).eval()
-        if look.psf is not None and not ends_in_psf(network):
-            raise ConfigError(
-                "--psf: this model was trained without a PSF layer, so its galaxies carry the "
-                "data's own PSF; leave it out, or train one with model.options.psf."
-            )
         end = getattr(network, "end", None)
         if not look.noise and (not isinstance(end, End) or end.grain is None):
             raise ConfigError(
@@ -217,14 +217,29 @@ class SamplingModule(L.LightningModule):
             network = copy.deepcopy(network)
             assert isinstance(network.end, End)
             network.end.quiet = not look.noise
-        if look.psf is not None:
-            chosen = read_psf(look.psf, self.spec, "--psf")
-            kernels = None if chosen is None else torch.from_numpy(chosen.kernels)
-            network.end.set_kernels(kernels)  # type: ignore[union-attr, operator]
+            if look.psf is not None:
+                network.end.add_psf(self._kernels(look, ends_in_psf(network)))
+                network.to(self.device)
         finish: Callable[[Tensor], Tensor] | None = None
         if self.stretch is not None:
             finish = self.stretch.inverse
         return Renderer(network, seed, look.truncation, finish, attempt)
+
+    def _kernels(self, look: Look, layered: bool) -> Tensor:
+        """What the galaxies of a generator are convolved with to have the PSF of a look."""
+        assert look.psf is not None
+        if layered:
+            chosen = read_psf(look.psf, self.spec, "--psf")
+            if chosen is None:
+                return torch.ones(self.spec.n_bands, 1, 1)
+            return torch.from_numpy(chosen.kernels)
+        if self.spec.display:
+            raise ConfigError(
+                "--psf: this model was trained without a PSF layer, so its galaxies carry the "
+                "data's own PSF, and pictures have no fluxes to widen it in; leave it out, or "
+                "train one with model.options.psf."
+            )
+        return torch.from_numpy(difference_kernels(look.psf, look.own_psf, self.spec)[0])
 
     def stream(
         self,

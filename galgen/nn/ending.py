@@ -130,6 +130,13 @@ class End(nn.Module):
             raise ValueError("this generator ends in no point spread function")
         self.psf.set_kernels(kernels)
 
+    def add_psf(self, kernels: Tensor) -> None:
+        """Put in a layer for a point spread function, where there was none, and set it."""
+        if self.psf is None:
+            self.psf = Psf(self.bands)
+            self.psf.set_stretch(self._stretch)
+        self.psf.set_kernels(kernels)
+
     def noise_shapes(self, side: int) -> list[tuple[int, int, int]]:
         """Shapes (C, h, h) of the noise that `forward` takes, for a picture of that side."""
         shapes = [(self.bands, side, side)] if self.grain is not None else []

@@ -62,8 +62,8 @@ def difference_kernels(
     last = read_psf(wanted, spec, option)
     if last is None and first is not None:
         raise ConfigError(
-            f"{option} none: this model has no PSF layer, so its galaxies carry the data's own "
-            f"PSF, which cannot be taken off; leave {option} out, {way}."
+            f"{option} none: this model was trained without a PSF layer, so its galaxies carry the "
+            f"data's own PSF, which cannot be taken off; leave {option} out, {way}."
         )
     if first is None or last is None:
         last = last or Psf("image", np.ones((spec.n_bands, 1, 1)), None)
