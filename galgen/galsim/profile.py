@@ -1,0 +1,69 @@
+"""A picture to a profile of GalSim, and what is done to the picture before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import galsim
+import numpy as np
+from numpy.typing import NDArray
+
+
+def border(images: NDArray[Any]) -> NDArray[Any]:
+    """The outermost pixels (C, 4 side - 4) of images (C, side, side)."""
+    inside = np.ones(images.shape[-2:], dtype=bool)
+    inside[1:-1, 1:-1] = False
+    return images[:, inside]
+
+
+def without_sky(images: NDArray[Any]) -> NDArray[Any]:
+    """Images (C, side, side) less the median of each band's outermost pixels."""
+    return images - np.median(border(images), axis=1)[:, None, None]
+
+
+def tapered(images: NDArray[Any], width: int) -> NDArray[Any]:
+    r"""Images (C, side, side) that fall to 0 over their outermost `width` pixels.
+
+    The weight of the pixel that is the k-th from the edge, k = 0, 1, ..., is
+    :math:`\sin^2(\pi (k + 1/2) / 2w)`, along each axis.
+    """
+    side = images.shape[-1]
+    edge = np.minimum(np.arange(side), np.arange(side)[::-1])
+    inwards = np.clip((edge + 0.5) / max(width, 0.5), 0, 1)
+    weight = np.sin(np.pi / 2 * inwards) ** 2
+    return images * weight[:, None] * weight
+
+
+def interpolated(
+    image: NDArray[Any], scale: float, behind: Any = None, gsparams: Any = None
+) -> Any:
+    r"""The profile that an image is made of samples of.
+
+    Parameters
+    ----------
+    image
+        (y, x), values at pixel centres; their sum is the flux.
+    scale
+        Arcsec per pixel.
+    behind
+        Profile that the image was seen through, which is taken out again; None for none.
+    gsparams
+        GalSim's settings of accuracy.
+
+    Returns
+    -------
+    galsim.GSObject
+        :math:`f(r) = \sum_p x_p\, q(r - p)` with GalSim's quintic interpolant q, deconvolved by
+        `behind`.
+    """
+    values = np.array(image, dtype=np.float64, order="C")
+    light = galsim.InterpolatedImage(galsim.Image(values, scale=scale), gsparams=gsparams)
+    if behind is None:
+        return light
+    return galsim.Convolve(light, galsim.Deconvolve(behind), gsparams=gsparams)
+
+
+def sampled(kernel: NDArray[Any], scale: float) -> Any:
+    """The profile of a kernel (k, k) with the pixel in it, its sum 1."""
+    values = np.array(kernel, dtype=np.float64, order="C")
+    return galsim.InterpolatedImage(galsim.Image(values, scale=scale), flux=1.0)
