@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-import galgen
 from galgen import checkpoint
-from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel
-from galgen.conditions import Conditions
-from galgen.errors import ConfigError, OutputError
-from galgen.io.atomic import replacing
-from galgen.io.cutout import file_kind
-from galgen.io.header import fits_text, write_galaxy
-from galgen.io.psf import read_psf
-from galgen.io.raster import write_raster
-from galgen.models.requests import Asked, Request, Where, read_rows
-from galgen.models.sampling import Look, ends_in_psf
-from galgen.report.overview import Overview
-from galgen.report.pictures import composite
-from galgen.runs import make_folder
-from galgen.stretch import Stretch
-from galgen.training.machine import find_accelerator
+from galgen.errors import ConfigError
+from galgen.models.requests import Request, Where
+from galgen.models.sampling import Look
+from galgen.sampling import catalogue, picture
+from galgen.sampling.accept import REDRAWS, Accept
+from galgen.sampling.engine import Engine
+from galgen.sampling.files import known_formats
+from galgen.sampling.folder import Folder, Share, next_folder
+from galgen.sampling.layout import Layout
+from galgen.sampling.task import COMPRESSIONS, Task
+from galgen.sampling.workers import devices_of, make, make_on
 
-FORMATS = ("fits", "png", "jpg")
-CATALOGUE = "catalogue.fits"
+if TYPE_CHECKING:
+    from galgen.sampling.rows import Rows
+    from galgen.telescope import Telescope
 
 
 @dataclass(frozen=True)
@@ -43,20 +35,28 @@ class Samples:
     folder
         Where.
     count
-        Galaxies.
+        Galaxies of the set that are there; of a part of it, those of the part.
     files
         Names of the first galaxy's files.
-    catalogue
-        The FITS table beside them.
-    picture
-        An overview of some of them.
+    made
+        How many of them this call made; the others were there already, whole.
+    complete
+        Whether the set is; False for a part whose fellows are still to come.
+    catalogue, picture
+        The FITS table beside them, and an overview of some of them; None until the set is complete.
+    told
+        What `galgen.sampling.catalogue.summary` says of the set: how the galaxies follow the
+        request, how many were drawn anew, and how many left out.
     """
 
     folder: Path
     count: int
     files: tuple[str, ...]
-    catalogue: Path
-    picture: Path
+    made: int = 0
+    complete: bool = True
+    catalogue: Path | None = None
+    picture: Path | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 def sample(
@@ -68,17 +68,28 @@ def sample(
     label: str | None = None,
     where: Where | None = None,
     no_condition: bool = False,
+    accept: str | float | Mapping[str, float] | None = None,
+    redraws: int = REDRAWS,
     truncation: float = 1.0,
     psf: str | None = None,
     noise: bool = True,
+    telescopes: Sequence[Telescope] = (),
     formats: Sequence[str] | None = None,
     cube: bool = False,
+    compress: str | None = None,
+    pack: bool = False,
     out: str | Path | None = None,
+    shard: tuple[int, int] = (0, 1),
     device: str | None = None,
+    devices: int | str = "auto",
     batch: int = 64,
     progress: Callable[[int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Samples:
     """Write galaxies ``start`` to ``start + n`` of a seed to files.
+
+    The same call again goes on where it was interrupted, makes anew what is damaged, and makes the
+    set longer if `n` has grown.
 
     Parameters
     ----------
@@ -86,7 +97,8 @@ def sample(
         Checkpoint, run or exported folder, or a loaded model; None for the newest run's, else
         the model that galgen ships.
     n, seed, start
-        Which galaxies. Galaxy *i* of a seed is the same whatever `n`, `start`, and `batch`.
+        Which galaxies. Galaxy *i* of a seed is the same whatever `n`, `start`, `batch`, `shard`
+        and `devices`.
     label
         Class of all galaxies, for a model with classes; None for the training set's mix.
     where
@@ -94,102 +106,249 @@ def sample(
         and ranges by name. What is not asked for is that of training galaxies.
     no_condition
         Ask for nothing, of a model that was trained with dropped labels.
+    accept
+        Draw galaxies anew whose numbers, as measured, are farther from the request than this:
+        ``0.1`` for magnitudes and colours, or ``"mag_r=0.1,r_half=0.2"``.
+    redraws
+        How often at most; a galaxy that has not come near by then is left out.
     truncation
         Towards the mean galaxy: 1 for none, 0 for the mean itself.
     psf
-        Another PSF than that of the layer that the model was trained with, as in
-        `galgen.io.psf.read_psf`; ``none`` for galaxies without one.
+        Another PSF than the model's own, as in `galgen.io.psf.read_psf`; ``none`` for galaxies
+        without one, of a model that was trained with a layer for it.
     noise
         False leaves the grain out, the noise of sky and photons.
+    telescopes
+        Other telescopes, see `galgen.telescope`: each galaxy is written as each of them sees it.
     formats
         Of ``fits``, ``png`` and ``jpg``; None for FITS from a photometric model and PNG from
         one that was trained on pictures.
     cube
         One (band, y, x) HDU rather than one per band.
+    compress
+        ``rice``: tile-compressed FITS, whose headers state the error.
+    pack
+        One pack (see `galgen.data.pack`) in place of a file a galaxy.
     out
         Folder; None for ``./samples-00001``, counted up.
+    shard
+        (i, n): the i-th of n parts, counted from 0, all with the same `out`. The part that is
+        complete last writes the catalogue.
     device
         ``cpu``, ``cuda`` or ``mps``; None for the fastest there is.
+    devices
+        How many; ``auto`` for all of a CUDA machine, else one. On a CPU that many processes.
     batch
         Galaxies in memory at a time.
     progress
         Called with the number of galaxies of each piece of work.
+    say
+        Takes sentences on what is found of an earlier call.
 
     Raises
     ------
     ConfigError
-        If `n`, `label`, `where`, `formats` or what was asked of their looks cannot be met.
+        If something of this cannot be met.
     OutputError
-        If `out` holds files already, or cannot be written.
+        If `out` holds anything else, or cannot be written.
     """
     enough_galaxies(n)
     if start < 0:
         raise ConfigError(f"--start {start}: galaxies are counted from 0.")
     if batch < 1:
         raise ConfigError(f"--batch {batch}: use at least 1.")
+    share = checked_share(shard, n, out)
     model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
-    kinds = known_formats(formats) or (("png",) if model.spec.display else ("fits",))
-    indices = range(start, start + n)
+    task = make_task(
+        model, seed=seed, start=start, label=label, where=where, no_condition=no_condition,
+        accept=accept, redraws=redraws, truncation=truncation, psf=psf, noise=noise,
+        telescopes=telescopes, formats=formats, cube=cube, compress=compress, pack=pack,
+    )  # fmt: skip
+    where_to = devices_of(devices, device)
+    model.to(where_to[0])
+    layout = check(model, task, n)
+    path = Path(out) if out is not None else next_folder()
+    folder = Folder(path, layout, n, share.n)
+    folder.begin()
+    with folder.held(share):
+        made, engine = _make(folder, share, where_to, batch, progress, say)
+    folder.complete(share)
+
+    def finish(stores: list[Rows]) -> dict[str, Any]:
+        told = catalogue.summary(layout, stores)
+        sinks = layout.sinks(folder.path, n)
+        for sink in (sink for row in sinks for sink in row):
+            sink.finish(catalogue.table_rows(layout, stores))
+        catalogue.write(folder.path, layout, stores, told)
+        drawn = picture.draw(
+            picture.overview(layout, n), layout, stores, engine.kept, folder.path / OVERVIEW
+        )
+        return {**told, "picture": drawn is not None}
+
+    told = folder.close(finish)
+    files = _files(layout, start + share.places(n).start)
+    if told is None:
+        return Samples(folder.path, len(share.places(n)), files, made, complete=False)
+    return Samples(
+        folder.path,
+        told["count"],
+        files,
+        made,
+        True,
+        folder.path / catalogue.FITS,
+        folder.path / OVERVIEW if told["picture"] else None,
+        told,
+    )
+
+
+#: Picture of some galaxies of a set.
+OVERVIEW = "overview.png"
+
+
+def make_task(
+    model: TrainedModel,
+    *,
+    seed: int = 0,
+    start: int = 0,
+    label: str | None = None,
+    where: Where | None = None,
+    no_condition: bool = False,
+    accept: str | float | Mapping[str, float] | None = None,
+    redraws: int = REDRAWS,
+    truncation: float = 1.0,
+    psf: str | None = None,
+    noise: bool = True,
+    telescopes: Sequence[Telescope] = (),
+    formats: Sequence[str] | None = None,
+    cube: bool = False,
+    compress: str | None = None,
+    pack: bool = False,
+) -> Task:
+    """What `sample` is asked for, checked against the model.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be met.
+    """
     conditions = model.module.conditions
+    kinds = known_formats(formats) or (("png",) if model.spec.display else ("fits",))
     request = Request.of(conditions, label, where, no_condition)
-    condition = model.module.sample_conditions(indices, seed, request)
-    told = read_rows(conditions, condition, n)
-    names = [file_stem(i) for i in indices]
-    look = Look(truncation, psf, noise)
-    model.to(device or find_accelerator())
-    writer = Writer(model, seed, kinds, cube, look, request.nothing)
-    chunks = model.module.stream(indices, condition, seed, look)
-    folder = open_folder(out)
-
-    overview = Overview.of(conditions, told, request)
-    shown = {place for row in overview.places for place in row}
-    kept: dict[int, Tensor] = {}
-    done = 0
-    for members, flux in _pieces(chunks, batch):
-        for index, galaxy in zip(members, flux, strict=True):
-            asked = told[index - start]
-            facts = {"index": index, **condition_facts(asked), **model.made_by(asked.label)}
-            writer.write(folder / file_stem(index), galaxy, **facts)
-            if index - start in shown:
-                kept[index - start] = galaxy
-        done += len(members)
-        if progress is not None:
-            progress(len(members))
-    columns: dict[str, Any] = {
-        "file": [f"{name}.{kinds[0]}" for name in names],
-        "sample": np.asarray(indices, dtype=np.int64),
-        **condition_columns(conditions, told),
-        **maker_columns(model, [asked.label for asked in told]),
-    }
-    catalogue = writer.catalogue(folder, columns)
-    picture = overview.draw(kept, model.spec, model.stretch, folder / "overview.png")
-    files = tuple(f"{names[0]}.{kind}" for kind in kinds)
-    return Samples(folder, done, files, catalogue, picture)
+    if compress is not None:
+        if compress not in COMPRESSIONS:
+            raise ConfigError(f"--compress {compress}: choose {' or '.join(COMPRESSIONS)}.")
+        if "fits" not in kinds or pack:
+            raise ConfigError(f"--compress {compress} is for FITS files: add --fits.")
+    if cube and "fits" not in kinds:
+        raise ConfigError("--cube is for FITS files: add --fits.")
+    if pack:
+        if formats or cube:
+            raise ConfigError("--pack writes one pack and no file a galaxy: leave formats out.")
+        if len(telescopes) > 1:
+            raise ConfigError("--pack holds images of one telescope: write a pack for each.")
+        kinds = ("pack",)
+    names = [telescope.name for telescope in telescopes]
+    if len(telescopes) > 1 and (None in names or len(set(names)) < len(names)):
+        raise ConfigError(f"telescopes need different names, not {', '.join(map(str, names))}.")
+    if telescopes and psf is not None:
+        raise ConfigError("psf: it is the telescopes' to say, leave it out beside them.")
+    return Task(
+        seed,
+        start,
+        request,
+        Look(truncation, psf, noise),
+        tuple(telescopes),
+        Accept.of(accept, redraws, conditions, request, model.spec),
+        kinds,
+        cube,
+        compress,
+    )
 
 
-def condition_facts(asked: Asked) -> dict[str, Any]:
-    """What a galaxy's file says of the conditions that were asked for."""
-    return {"label": asked.label, "conditions": asked.numbers or None}
+def check(model: TrainedModel, task: Task, n: int) -> Layout:
+    """The task laid out, everything refused that the model cannot draw.
+
+    Raises
+    ------
+    ConfigError
+        If there is such a thing.
+    """
+    layout = Layout(model, task, task.start + n - 1)
+    model.module.sample_conditions([task.start], task.seed, task.request)
+    for view in layout.views:
+        model.module.renderer(task.seed, view.look)
+    return layout
 
 
-def condition_columns(conditions: Conditions, told: Iterable[Asked]) -> dict[str, Any]:
-    """Columns of a catalogue: ``label``, and ``<name>_requested`` for each number."""
-    told = list(told)
-    columns: dict[str, Any] = {}
-    if conditions.classes:
-        columns["label"] = [asked.label or "" for asked in told]
-    for name in conditions.names:
-        values = [asked.numbers.get(name, np.nan) for asked in told]
-        columns[f"{name}_requested"] = np.array(values, dtype=np.float64)
-    return columns
+def checked_share(shard: tuple[int, int], n: int, out: str | Path | None) -> Share:
+    """The part of a set that a call makes.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such part.
+    """
+    i, parts = shard
+    if not 0 <= i < parts:
+        raise ConfigError(f"--shard {i}/{parts}: give i/n with i from 0 to n - 1.")
+    if parts > n:
+        raise ConfigError(f"--shard {i}/{parts}: there are only {n} galaxies, use fewer parts.")
+    if parts > 1 and out is None:
+        raise ConfigError(f"--shard {i}/{parts}: name the folder of all parts by --out.")
+    return Share(i, parts)
 
 
-def maker_columns(model: TrainedModel, labels: Iterable[str | None]) -> dict[str, Any]:
-    """Columns ``checkpoint`` and ``images``, for a model with several snapshots."""
-    if not model.specialists:
-        return {}
-    makers = [model.made_by(label) for label in labels]
-    return {name: [maker[name] for maker in makers] for name in ("checkpoint", "images")}
+def _make(
+    folder: Folder,
+    share: Share,
+    devices: Sequence[str],
+    batch: int,
+    progress: Callable[[int], None] | None,
+    say: Callable[[str], None] | None,
+) -> tuple[int, Engine]:
+    """Make what is missing of a part; gives how many galaxies that were."""
+    layout, places = folder.layout, share.places(folder.count)
+    again = folder.before is not None
+    folder.recall(share)
+    rows = folder.rows(share)
+    try:
+        sinks = layout.sinks(folder.path, folder.count)
+        missing: Sequence[int] = places
+        if again:
+            missing = folder.missing(share, rows, sinks)
+            if say is not None:
+                say(_found(folder, len(places), len(missing)))
+        advance = progress or (lambda count: None)
+        advance(len(places) - len(missing))
+        wanted = picture.shown(picture.overview(layout, folder.count))
+        engine = Engine(layout, sinks, rows, places.start, batch, wanted)
+        if len(devices) > 1 and len(missing) > 1:
+            make_on(devices, layout.model, folder, share, missing, batch, advance)
+        else:
+            make(engine, missing, advance)
+    finally:
+        rows.close()
+    return len(missing), engine
+
+
+def _found(folder: Folder, count: int, missing: int) -> str:
+    if not missing:
+        return f"all {count:,} galaxies are in {folder.path} and whole"
+    there = count - missing
+    return f"{there:,} of {count:,} galaxies are in {folder.path} and whole: going on"
+
+
+def _files(layout: Layout, index: int) -> tuple[str, ...]:
+    """Names of a galaxy's files."""
+    if layout.task.pack:
+        return ()
+    found = []
+    for view in layout.views:
+        first = layout.name(index, view)
+        found.append(first)
+        stem = first.partition(".")[0]
+        found += [f"{stem}.{kind}" for kind in layout.task.kinds[1:]]
+    return tuple(found)
 
 
 def enough_galaxies(n: int) -> int:
@@ -203,164 +362,3 @@ def enough_galaxies(n: int) -> int:
     if n < 1:
         raise ConfigError(f"-n {n}: ask for at least one galaxy.")
     return n
-
-
-def file_stem(index: int) -> str:
-    """``galaxy_000017`` for sample 17."""
-    return f"galaxy_{index:06d}"
-
-
-def open_folder(out: str | Path | None) -> Path:
-    """The folder to write to, made and empty: by default the next ``samples-00001``."""
-    if out is None:
-        number = 1
-        while (folder := Path(f"samples-{number:05d}")).exists():
-            number += 1
-        return make_folder(folder)
-    refuse_full(out)
-    return make_folder(Path(out))
-
-
-def refuse_full(out: str | Path) -> None:
-    """Refuse a folder that cannot be written to without touching what is there.
-
-    Raises
-    ------
-    OutputError
-        If it holds files, or is a file itself.
-    """
-    folder = Path(out)
-    if folder.is_file():
-        raise OutputError(f"{folder} is a file: give another folder to --out.")
-    if folder.is_dir():
-        found = next((p for p in folder.iterdir() if not p.name.startswith(".")), None)
-        if found is not None:
-            raise OutputError(
-                f"{folder} holds files already ({found.name}), and nothing is overwritten: "
-                "give another folder to --out."
-            )
-
-
-def known_formats(formats: Sequence[str] | None) -> tuple[str, ...]:
-    """The formats as they are, checked."""
-    for kind in formats or ():
-        if kind not in FORMATS:
-            raise ConfigError(f"format {kind} is not known: choose of {', '.join(FORMATS)}.")
-    return tuple(formats or ())
-
-
-def _pieces(
-    chunks: Iterator[tuple[list[int], Tensor]], batch: int
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Samples in pieces of at least `batch`, a whole number of chunks."""
-    members: list[int] = []
-    parts: list[Tensor] = []
-    for some, flux in chunks:
-        members += some
-        parts.append(flux)
-        if len(members) >= batch:
-            yield members, torch.cat(parts)
-            members, parts = [], []
-    if members:
-        yield members, torch.cat(parts)
-
-
-class Writer:
-    """Writes galaxies of a model to files that say where they come from.
-
-    Parameters
-    ----------
-    model
-        That drew them.
-    seed
-        Of the samples.
-    kinds
-        Of `FORMATS`.
-    cube
-        One (band, y, x) HDU rather than one per band.
-    look
-        How they were drawn.
-    nothing
-        Whether they were asked for nothing, of a model with conditions.
-    """
-
-    def __init__(
-        self,
-        model: TrainedModel,
-        seed: int,
-        kinds: Sequence[str],
-        cube: bool = False,
-        look: Look | None = None,
-        nothing: bool = False,
-    ) -> None:
-        self.model, self.seed, self.kinds, self.cube = model, seed, tuple(kinds), cube
-        self.stretch, self.spec = model.stretch, model.spec
-        look = look or Look()
-        layered = ends_in_psf(model.module.average.network)
-        psf = model.module.options["psf"] if layered else None
-        if layered and look.psf is not None:
-            psf, other = look.psf, read_psf(look.psf, model.spec, "--psf")
-            self.spec = model.spec.replace(psf_fwhm=None if other is None else other.fwhm)
-        if isinstance(psf, list):
-            psf = ",".join(map(str, psf))
-        if isinstance(psf, str) and file_kind(psf.strip()) == "fits":
-            psf = Path(psf.strip()).name
-        self.provenance: dict[str, Any] = {
-            "seed": seed,
-            "truncation": float(look.truncation),
-            "psf": None if psf is None else str(psf),
-            "grain": None if look.noise else False,
-            "asked": False if nothing else None,
-            "model": model.name,
-            "checkpoint": model.digest,
-            "images": model.images,
-            "version": galgen.__version__,
-            "stretch": self.stretch.state(),
-        }
-
-    def write(self, path: Path, galaxy: Tensor, **facts: Any) -> None:
-        """One galaxy (C, H, W) in flux, to `path` with the ending of each kind."""
-        for kind in self.kinds:
-            if kind == "fits":
-                where = path.with_suffix(".fits")
-                provenance = {**self.provenance, **facts}
-                write_galaxy(where, galaxy.numpy(), self.spec, provenance, cube=self.cube)
-            else:
-                shown = picture(galaxy, self.spec, self.stretch)
-                write_raster(path.with_suffix(f".{kind}"), shown)
-
-    def catalogue(self, folder: Path, columns: Mapping[str, Any]) -> Path:
-        """The table of the files, with the seed in each row and the model in its header."""
-        from astropy.table import Table
-
-        rows = Table(
-            {
-                name: [fits_text(v) if isinstance(v, str) else v for v in values]
-                for name, values in columns.items()
-            }
-        )
-        rows.add_column(np.full(len(rows), self.seed, dtype=np.int64), name="seed", index=1)
-        rows.meta.update(
-            {
-                "MODEL": fits_text(self.model.name),
-                "CKPTHASH": self.model.digest,
-                "GALGENV": galgen.__version__,
-                "TRUNC": self.provenance["truncation"],
-            }
-        )
-        path = folder / CATALOGUE
-        with replacing(path) as temporary:
-            rows.write(temporary, format="fits", overwrite=True)
-        return path
-
-
-def picture(galaxy: Tensor, spec: ImageSpec, stretch: Stretch) -> np.ndarray:
-    """What a PNG or JPG shows, (1 or 3, H, W) in 0..255: display images as they are, with R, G
-    and B in that order, fluxes as the one composite of all galaxies.
-    """
-    if spec.display and spec.n_bands in (1, 3):
-        if {*spec.bands} == {"R", "G", "B"}:
-            galaxy = galaxy[[spec.bands.index(band) for band in "RGB"]]
-        return galaxy.clamp(0, 255).numpy()
-    shown = composite(galaxy[None], spec, stretch)[0]
-    return np.moveaxis(shown, -1, 0).astype(np.float32)

@@ -22,15 +22,10 @@ from galgen.models.sampling import Look
 from galgen.nn.style import StyleGenerator
 from galgen.report.pictures import composite
 from galgen.report.strips import GREY, table, write_png
-from galgen.sample import (
-    Writer,
-    condition_columns,
-    condition_facts,
-    known_formats,
-    maker_columns,
-    open_folder,
-)
-from galgen.training.machine import device_name, find_accelerator
+from galgen.sampling.columns import asked_values
+from galgen.sampling.files import Writer, condition_facts, known_formats, maker_columns
+from galgen.sampling.folder import open_folder
+from galgen.training.machine import find_accelerator
 
 
 @dataclass(frozen=True)
@@ -262,12 +257,10 @@ class Files:
     ) -> None:
         self.stage, kinds = stage, known_formats(formats)
         request, self.model = stage.request, stage.model
-        self.writer = Writer(self.model, stage.seed, kinds, cube, stage.look, request.nothing)
+        self.writer = Writer(self.model, stage.seed, kinds, cube, stage.look, request)
         asked = request.typed() | dict(typed or {})
         self.facts = {
             "request": json.dumps(asked) if asked else None,
-            "torch": torch.__version__,
-            "device": device_name(self.model.module.device),
             **self.model.made_by(request.label),
         }
 
@@ -289,7 +282,7 @@ class Files:
         columns: dict[str, Any] = {
             "sample" if key == "index" else key: [fact[key] for fact in facts] for key in facts[0]
         }
-        columns |= condition_columns(self.model.module.conditions, told)
+        columns |= asked_values(self.model.module.conditions, told)
         columns |= maker_columns(self.model, [self.stage.request.label] * len(names))
         files = tuple(f"{name}.{kinds[0]}" for name in names)
         self.writer.catalogue(folder, {"file": list(files), **columns})

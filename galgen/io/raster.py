@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from galgen.io.cutout import Cutout, centre_crop, one_line
 #: Pictures that declare more pixels are refused from their header, before any memory is used.
 MAX_PIXELS = 100_000_000
 _FORMATS = ("JPEG", "PNG", "TIFF")
+_WRITTEN = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG"}
 _GREY, _COLOUR = ("I",), ("R", "G", "B")
 
 
@@ -173,29 +175,44 @@ def write_raster(path: str | Path, pixels: NDArray[np.floating[Any]], quality: i
     ----------
     path
         Ends on ``.png``, ``.jpg`` or ``.jpeg``. Written under a temporary name and renamed.
-    pixels
-        (1 or 3, H, W) in 0..255; clipped to that range and rounded.
-    quality
-        Of a JPG, 1 to 95.
+    pixels, quality
+        As `encode_raster`.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    from PIL import Image
-
     from galgen.io.atomic import replacing
 
     path = Path(path)
-    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-    kind = formats.get(path.suffix.lower())
-    if kind is None:
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in _WRITTEN:
         raise OutputError(f"{path} does not end on .png or .jpg, so its format is not known.")
+    with replacing(path) as temporary:
+        temporary.write_bytes(encode_raster(pixels, kind, quality))
+
+
+def encode_raster(pixels: NDArray[np.floating[Any]], kind: str, quality: int = 95) -> bytes:
+    """A picture of one or three channels as the content of an 8-bit file.
+
+    Parameters
+    ----------
+    pixels
+        (1 or 3, H, W) in 0..255; clipped to that range and rounded.
+    kind
+        ``png``, ``jpg`` or ``jpeg``.
+    quality
+        Of a JPG, 1 to 95.
+    """
+    from PIL import Image
+
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
         raise ValueError(f"expected (1 or 3, H, W), got {pixels.shape}")
     eight = np.rint(np.clip(np.nan_to_num(pixels), 0, 255)).astype(np.uint8)
     image = Image.fromarray(eight[0] if len(eight) == 1 else np.moveaxis(eight, 0, -1))
-    options: dict[str, Any] = {"quality": quality, "subsampling": 0} if kind == "JPEG" else {}
-    with replacing(path) as temporary:
-        image.save(temporary, format=kind, **options)
+    form = _WRITTEN[kind]
+    options: dict[str, Any] = {"quality": quality, "subsampling": 0} if form == "JPEG" else {}
+    content = BytesIO()
+    image.save(content, format=form, **options)
+    return content.getvalue()

@@ -1,0 +1,179 @@
+"""Several devices at once: a process each, which loads the model by itself and makes its chunks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from galgen.errors import ConfigError, GalgenError
+from galgen.sampling.engine import Engine
+from galgen.sampling.folder import Folder, Share
+from galgen.sampling.layout import Layout
+from galgen.sampling.task import Task, chunks_of
+from galgen.training.machine import find_accelerator, threads_each
+
+if TYPE_CHECKING:
+    from galgen.checkpoint import TrainedModel
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a process is to make.
+
+    Attributes
+    ----------
+    source, task, folder, count, share
+        The model's file, and which galaxies become what where.
+    places
+        Of those, the galaxies that are to be made.
+    device, threads
+        Where, and with how many threads.
+    batch
+        As `Engine`.
+    """
+
+    source: Path
+    task: Task
+    folder: Path
+    count: int
+    share: Share
+    places: Sequence[int]
+    device: str
+    threads: int
+    batch: int
+
+
+def devices_of(devices: int | str, device: str | None = None) -> list[str]:
+    """Devices to draw on: all of a CUDA machine by default, else the fastest there is.
+
+    Parameters
+    ----------
+    devices
+        How many, or ``auto``; on a CPU that many processes.
+    device
+        ``cpu``, ``cuda``, ``mps``, or one of several such as ``cuda:1``; None for the fastest.
+
+    Raises
+    ------
+    ConfigError
+        If there are not so many.
+    """
+    if device is not None and ":" in device:
+        return [device]
+    kind = find_accelerator(device or "auto", "device")
+    there = torch.cuda.device_count() if kind == "cuda" else 1
+    count = there if devices == "auto" else int(devices)
+    if count < 1:
+        raise ConfigError(f"--devices {count}: use at least one, or auto.")
+    if kind != "cpu" and count > there:
+        raise ConfigError(f"--devices {count}: this machine has {there}, so give that or auto.")
+    if kind == "cuda":
+        return [f"cuda:{k}" for k in range(count)]
+    return [kind] * count
+
+
+def make(
+    engine: Engine,
+    places: Sequence[int],
+    progress: Callable[[int], None],
+) -> None:
+    """Make galaxies in this process."""
+    engine.run(chunks_of(engine.task, places), progress)
+
+
+def make_on(
+    devices: Sequence[str],
+    model: TrainedModel,
+    folder: Folder,
+    share: Share,
+    places: Sequence[int],
+    batch: int,
+    progress: Callable[[int], None],
+) -> None:
+    """Make galaxies on several devices, a process each.
+
+    Raises
+    ------
+    GalgenError
+        What a process met.
+    """
+    context = multiprocessing.get_context("spawn")
+    chunks = list(chunks_of(folder.layout.task, places))
+    threads = threads_each(len(devices)) if devices[0] == "cpu" else torch.get_num_threads()
+    running: dict[Connection, Any] = {}
+    try:
+        for number, device in enumerate(devices):
+            own = [place for chunk in chunks[number :: len(devices)] for place in chunk]
+            if not own:
+                continue
+            errand = Errand(
+                model.path,
+                folder.layout.task,
+                folder.path,
+                folder.count,
+                share,
+                own,
+                device,
+                threads,
+                batch,
+            )
+            mine, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(errand, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            running[mine] = process
+        while running:
+            for pipe in wait(list(running)):
+                assert isinstance(pipe, Connection)
+                try:
+                    said = pipe.recv()
+                except EOFError:
+                    process = running.pop(pipe)
+                    process.join()
+                    if process.exitcode:
+                        raise GalgenError(
+                            f"the process on {process.name} ended with code {process.exitcode}: "
+                            "run the command again with the same --out, which goes on."
+                        ) from None
+                    continue
+                if isinstance(said, BaseException):
+                    raise said
+                progress(said)
+    finally:
+        for process in running.values():
+            process.terminate()
+            process.join()
+
+
+def _work(errand: Errand, pipe: Connection) -> None:
+    """One process."""
+    from galgen import checkpoint
+
+    try:
+        torch.set_num_threads(errand.threads)
+        model = checkpoint.load(errand.source)
+        model.to(errand.device)
+        layout = Layout(model, errand.task, errand.task.start + errand.count - 1)
+        folder = Folder(errand.folder, layout, errand.count, errand.share.n)
+        rows = folder.rows(errand.share)
+        sinks = layout.sinks(folder.path, errand.count)
+        first = errand.share.places(errand.count).start
+        engine = Engine(layout, sinks, rows, first, errand.batch)
+        make(engine, errand.places, pipe.send)
+    except BrokenPipeError:
+        # The command is gone, and what it wanted is no longer wanted.
+        os._exit(0)
+    except (GalgenError, OSError) as error:
+        pipe.send(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        pipe.close()
