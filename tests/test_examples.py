@@ -19,8 +19,8 @@ from galgen.train import prepare
 from galgen_cli.main import app
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-#: Examples of several runs, with tests of their own below.
-APART = {"chain", "freezing"}
+#: Examples of several runs, with tests of their own below, and of GalSim, in test_galsim.py.
+APART = {"chain", "freezing", "galsim"}
 #: Each example with its data (None: built in) and the example whose run it starts from.
 NEEDS: dict[str, tuple[str | None, str | None]] = {
     "pretrain-grizy": (None, None),
