@@ -93,7 +93,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_pack_gives_what_was_put_into_it(pack: Path) -> None:
     assert sorted(p.name for p in pack.iterdir()) == [
-        "catalogue.fits", "pack.json", *(f"shard-{k:05d}.npy" for k in range(3))
+        "galaxies.fits", "pack.json", *(f"shard-{k:05d}.npy" for k in range(3))
     ]  # fmt: skip
     found = open_set(pack)
     assert found.spec == SPEC
@@ -122,14 +122,14 @@ def test_labels_and_numbers_are_classes_and_columns(pack: Path) -> None:
 
 
 def test_its_catalogue_is_good_fits(pack: Path) -> None:
-    with fits.open(pack / "catalogue.fits", checksum=True) as hdus:
+    with fits.open(pack / "galaxies.fits", checksum=True) as hdus:
         hdus.verify("exception")
         assert [hdu.name for hdu in hdus[1:]] == ["GALAXIES", "CATALOGUE"]
         table = hdus["CATALOGUE"].data
         assert table["sample"].tolist() == list(range(START, START + COUNT))
         assert table["sha256"][3] == f"{START + 3:064d}"
         assert hdus["GALAXIES"].data["file"][0] == table["file"][0] == "galaxy_000005"
-    assert (pack / "catalogue.fits").stat().st_size % 2880 == 0
+    assert (pack / "galaxies.fits").stat().st_size % 2880 == 0
 
 
 def test_info_and_training_take_it(pack: Path, tmp_path: Path) -> None:

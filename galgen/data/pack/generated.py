@@ -44,6 +44,8 @@ from galgen.io.atomic import clear_leftovers, replacing
 
 #: What stands for the folder that other packs are made from.
 SOURCE = "galgen sample"
+#: Its catalogue; that of the samples, a single table with units, is `galgen.sampling.catalogue`'s.
+CATALOGUE = "galaxies.fits"
 #: What may differ from where a pack was begun to where it is gone on with.
 _PASSING = ("device",)
 _BLOCK = 1024**2
@@ -181,7 +183,7 @@ class PackSink:
         OutputError
             If they cannot be written.
         """
-        path = self.folder / indices.CATALOGUE
+        path = self.folder / CATALOGUE
         samples, classes = write_rows(path, rows)
         if not len(samples):
             raise DataError(f"{self.folder}: no galaxy is as asked, and no pack is empty.")
@@ -236,7 +238,7 @@ class PackSink:
                 f"{self.folder} is a pack of other galaxies: give another folder to --out."
             )
         if state["count"] < self.layout.n:
-            about = catalogues.read(self.folder / indices.CATALOGUE)
+            about = catalogues.read(self.folder / CATALOGUE)
             samples = np.array([int(sample) for sample in about.columns["sample"]], np.int64)
             self.layout = replace(self.layout, held=samples - self.start)
         lengths = (self.layout.length(k) == _size(self._path(k)) for k in self.layout.counts)
