@@ -18,12 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.bands import ImageSpec
+from galgen.errors import ConfigError
 from galgen.io.cards import LENGTH, format_card, padded, split_cards
 from galgen.io.checksum import sums_of_floats
 from galgen.io.header import galaxy_hdus, provenance_cards
 from galgen.io.heads import Head, astropy_headers
+from galgen.io.rice import BandError, dither_seed
+from galgen.io.rice import compress as rice
 
 _MOST_KINDS = 64
+
+
+#: What ``--compress`` takes, and how the names of such files end.
+ENDINGS: dict[str | None, str] = {None: ".fits", "rice": ".fits.fz"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Encoded:
     """
 
     data: bytes
-    error: tuple[Any, ...] | None = None
+    error: tuple[BandError, ...] | None = None
     pixels: NDArray[np.float32] | None = None
 
 
@@ -59,7 +66,17 @@ class GalaxyWriter:
     cube
         One (band, y, x) image rather than an HDU per band.
     compress
-        Not yet: None.
+        ``rice`` for tile compression: see `galgen.io.rice`. The primary HDU is empty then.
+
+    Attributes
+    ----------
+    ending
+        Of the files' names.
+
+    Raises
+    ------
+    ConfigError
+        If a compression of this name is not known.
     """
 
     def __init__(
@@ -71,7 +88,9 @@ class GalaxyWriter:
         compress: str | None = None,
     ) -> None:
         self.spec, self.provenance, self.cube = spec, dict(provenance), cube
-        self.compress = compress
+        if compress not in ENDINGS:
+            raise ConfigError(f"--compress takes rice, not {compress}.")
+        self.compress, self.ending = compress, ENDINGS[compress]
         self._kinds: dict[Any, list[Head] | None] = {}
 
     def encode(self, flux: NDArray[np.float32], facts: Mapping[str, Any]) -> Encoded:
@@ -88,6 +107,12 @@ class GalaxyWriter:
         if pixels.ndim != 3 or len(pixels) != self.spec.n_bands:
             raise ValueError(f"flux of shape {pixels.shape} for {self.spec.n_bands} bands")
         heads, cards = self._heads(pixels.shape, facts)
+        if self.compress is not None:
+            index = facts.get("index", self.provenance.get("index"))
+            seed = dither_seed(index if isinstance(index, int) else 0, len(pixels))
+            headers = [head.blank for head in heads[1:]]
+            images, error, back = rice(pixels, seed, self.cube, headers)
+            return Encoded(b"".join([heads[0].fill(cards, 0), *images]), error, back)
         planes = pixels.reshape(1, -1) if self.cube else pixels.reshape(len(pixels), -1)
         sums = sums_of_floats(planes) if planes.size else [0] * len(planes)
         stored = planes.astype(">f4").view(np.uint8)
@@ -136,7 +161,8 @@ class GalaxyWriter:
     ) -> list[bytes]:
         """Headers of the file as astropy writes them, but for the time in the sums' comments."""
         provenance = {} if bare else {**self.provenance, **facts}
-        return astropy_headers(galaxy_hdus(shape, self.spec, provenance, self.cube))
+        apart = self.compress is not None
+        return astropy_headers(galaxy_hdus(shape, self.spec, provenance, self.cube, apart))
 
 
 def _kind(key: str, value: Any) -> Any:

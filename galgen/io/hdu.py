@@ -13,6 +13,7 @@ import math
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -66,14 +67,32 @@ def open_images(path: str | Path) -> FitsFile:
     DataError
         If the file is missing, cut short or no FITS file.
     """
-    try:
-        raw = bytes_of(path)
-        if raw[:6] != b"SIMPLE":
-            raise DataError(f"{path} is no FITS file: it does not begin with SIMPLE.")
+    with _told(path):
+        raw = _fits_bytes(path)
         try:
             return _plain(raw, path)
         except _Unusual:
             return _astropy(raw)
+
+
+def open_headers(path: str | Path) -> tuple[bytes | mmap.mmap, list[Walked]]:
+    """A file's bytes and its HDUs, of which only the headers were looked at.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, cut short or no FITS file.
+    """
+    with _told(path):
+        raw = _fits_bytes(path)
+        return raw, list(walk(raw, path))
+
+
+@contextmanager
+def _told(path: str | Path) -> Iterator[None]:
+    """Whatever goes wrong is said as one sentence."""
+    try:
+        yield
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
     except DataError:
@@ -83,8 +102,14 @@ def open_images(path: str | Path) -> FitsFile:
         raise DataError(f"{path} cannot be read as FITS ({one_line(error)}).") from error
 
 
-def bytes_of(path: str | Path) -> bytes | mmap.mmap:
-    """A file's bytes, out of ``.gz`` too; large files are mapped."""
+def _fits_bytes(path: str | Path) -> bytes | mmap.mmap:
+    raw = _bytes_of(path)
+    if raw[:6] != b"SIMPLE":
+        raise DataError(f"{path} is no FITS file: it does not begin with SIMPLE.")
+    return raw
+
+
+def _bytes_of(path: str | Path) -> bytes | mmap.mmap:
     with open(path, "rb", buffering=0) as file:
         if os.fstat(file.fileno()).st_size > _MAP_ABOVE:
             raw: bytes | mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -20,6 +20,7 @@ from galgen.errors import DataError
 from galgen.io.atomic import replacing
 from galgen.io.cards import Value
 from galgen.io.cards import fits_text as fits_text
+from galgen.io.hdu import STRUCTURE, open_headers
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -106,13 +107,20 @@ def write_galaxy(
 
 
 def galaxy_hdus(
-    shape: tuple[int, int, int], spec: ImageSpec, provenance: Mapping[str, Any], cube: bool
+    shape: tuple[int, int, int],
+    spec: ImageSpec,
+    provenance: Mapping[str, Any],
+    cube: bool,
+    apart: bool = False,
 ) -> list[Any]:
-    """The HDUs of a file as astropy's objects, with pixels of 0."""
+    """The HDUs of a file as astropy's objects, with pixels of 0.
+
+    With `apart` a cube stands behind an empty primary HDU, as compressed images do.
+    """
     from astropy.io import fits
 
     pixels = np.zeros(shape, dtype=np.float32)
-    primary = fits.PrimaryHDU(pixels if cube else None)
+    primary = fits.PrimaryHDU(pixels if cube and not apart else None)
     primary.header["SIMULATE"] = (True, "made by a generator, not observed")
     primary.header["CREATOR"] = "galgen"
     for keyword, value, comment in provenance_cards(provenance):
@@ -120,10 +128,12 @@ def galaxy_hdus(
     hdus: list[Any] = [primary]
     stretch = provenance.get("stretch")
     if cube:
-        _add_image_facts(primary.header, spec, shape)
-        primary.header["BANDS"] = (fits_text(",".join(spec.bands)), "in the order of NAXIS3")
+        image = fits.ImageHDU(pixels) if apart else primary
+        hdus += [image] if apart else []
+        _add_image_facts(image.header, spec, shape)
+        image.header["BANDS"] = (fits_text(",".join(spec.bands)), "in the order of NAXIS3")
         for k in range(spec.n_bands):
-            _add_band_facts(primary.header, spec, k, stretch, str(k))
+            _add_band_facts(image.header, spec, k, stretch, str(k))
     else:
         for k, band in enumerate(spec.bands):
             image = fits.ImageHDU(pixels[k], name=fits_text(band))
@@ -210,20 +220,16 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     DataError
         If the file cannot be read, or galgen did not write it.
     """
-    from galgen.io.hdu import STRUCTURE, open_images
-
-    file = open_images(path)
-    primary = file.primary
+    primary, headers = _headers(path)
     if primary.get("CREATOR") != "galgen":
         raise DataError(f"{path} was not written by galgen: it has no CREATOR = 'galgen' card.")
     provenance: dict[str, Any] = {
         _KEYS[card]: value for card, value in primary.items() if card in _KEYS
     }
-    headers: Sequence[Mapping[str, Any]] = [image.header for image in file.images]
     suffixes = [""] * len(headers)
-    if len(headers) == 1 and "BANDS" in primary:
-        suffixes = [str(k) for k in range(len(str(primary["BANDS"]).split(",")))]
-        headers = [primary] * len(suffixes)
+    if len(headers) == 1 and "BANDS" in headers[0]:
+        suffixes = [str(k) for k in range(len(str(headers[0]["BANDS"]).split(",")))]
+        headers = headers * len(suffixes)
     if "STRETCH" in primary:
         provenance["stretch"] = {"kind": primary["STRETCH"]} | {
             key: [float(h[card + s]) for h, s in zip(headers, suffixes, strict=True)]
@@ -241,6 +247,15 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
             continue
         provenance[card.lower()] = value
     return provenance
+
+
+def _headers(path: str | Path) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+    """The primary header and those of all images, compressed ones too; no pixel is read."""
+    _, hdus = open_headers(path)
+    images: list[Mapping[str, Any]] = [
+        hdu.header for hdu in hdus if "ZIMAGE" in hdu.header or (hdu.is_image and hdu.pixels)
+    ]
+    return hdus[0].header, images
 
 
 def _read_conditions(primary: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,13 @@ from galgen.io.checksum import ZEROS, encode, short_sum, sum_of_bytes
 _VALUE, _FIELD = 10, 20
 _SUM_COMMENTS = {b"CHECKSUM": "HDU checksum", b"DATASUM ": "data unit checksum"}
 
+#: The last two cards of a header that is to become a `Head`.
+SUM_CARDS = [
+    f"{key.decode()}= '{ZEROS.decode()}'".ljust(_VALUE + _FIELD).encode()
+    + f" / {comment}".ljust(LENGTH - _VALUE - _FIELD).encode()
+    for key, comment in _SUM_COMMENTS.items()
+]
+
 
 @dataclass(frozen=True)
 class Head:
