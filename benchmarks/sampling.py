@@ -17,9 +17,10 @@ import torch
 
 from galgen import DCGAN, Stretch, load
 from galgen.bands import ImageSpec
-from galgen.checkpoint import TrainedModel, export
+from galgen.checkpoint import TrainedModel
 from galgen.conditions import Conditions
 from galgen.data.sersic import simulate, spec
+from galgen.export import export
 from galgen.models.card import FORMAT
 from galgen.sample import sample
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +17,8 @@ from torch import Tensor
 from galgen.bands import ImageSpec
 from galgen.conditions import Conditions
 from galgen.errors import CheckpointError, ConfigError
-from galgen.io.atomic import replacing
+from galgen.exported import CARD, FROM, WEIGHTS, digest, known_as, read_card
+from galgen.io.tensors import read_tensors
 from galgen.runs import checkpoint_in, newest_run
 from galgen.stretch import Stretch
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 #: The small model that galgen ships.
 PACKAGED = "hubble-32px"
-WEIGHTS, CARD = "model.safetensors", "card.json"
 
 
 class OtherVersion(CheckpointError):
@@ -104,8 +102,14 @@ class TrainedModel:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the weights' file, in hex."""
-        return digest(self.path / WEIGHTS if self.path.is_dir() else self.path)
+        """SHA-256 of the checkpoint's file, in hex.
+
+        A folder that was exported in full precision answers to that of the checkpoint that it was
+        made from, because the galaxies are the same bit for bit.
+        """
+        if not self.path.is_dir():
+            return digest(self.path)
+        return known_as(self.path, self.card, WEIGHTS, self.card.get(FROM))
 
     def made_by(self, label: str | None) -> dict[str, Any]:
         """Digest and images of the snapshot that draws galaxies of a class, for their files."""
@@ -147,10 +151,33 @@ class TrainedModel:
         return torch.cat(parts)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def digests(source: TrainedModel | str | Path) -> set[str]:
+    """Every hash that a galaxy of this model may name as its checkpoint's.
+
+    Parameters
+    ----------
+    source
+        A loaded model; or a checkpoint file, run folder or exported folder, which is not loaded.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    from galgen.specialists import exported_from
+
+    if isinstance(source, TrainedModel):
+        known = {source.digest, *(one.digest for one in source.specialists.values())}
+        return known | (digests(source.path) if source.path.is_dir() else set())
+    path = resolve(source)
+    if path.is_file():
+        beside = path.parent.glob("best-*.ckpt") if Path(source).is_dir() else ()
+        return {digest(file) for file in (path, *beside)}
+    card = read_card(path)
+    made = {WEIGHTS: card.get(FROM), **exported_from(card)}
+    there = {file: by for file, by in made.items() if (path / file).is_file()}
+    known = {known_as(path, card, file, by) for file, by in there.items()}
+    return known | {digest(path / file) for file in there}
 
 
 def packaged_model() -> Path:
@@ -283,7 +310,7 @@ def load(source: str | Path | None = None) -> TrainedModel:
 
     path = resolve(source)
     if path.is_dir():
-        return attach(_load_exported(path))
+        return attach(assemble(path, read_card(path)))
     content = read(path)
     card = content["galgen"]
     module = _build(card, path)
@@ -292,17 +319,15 @@ def load(source: str | Path | None = None) -> TrainedModel:
     return model if source is not None and Path(source).is_file() else attach(model)
 
 
-def _load_exported(folder: Path) -> TrainedModel:
+def assemble(folder: Path, card: Mapping[str, Any]) -> TrainedModel:
+    """The model of the weights in an exported folder and of its card."""
+    _check_format(card, folder)
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         state = read_tensors(folder / WEIGHTS)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise CheckpointError(
             f"{folder} is no exported model that can be read ({error})."
         ) from None
-    if not isinstance(card, dict):
-        raise CheckpointError(f"{folder} is no exported model: its {CARD} holds no entries.")
-    _check_format(card, folder)
     module = _build(card, folder)
     prefix = "generator."
     average = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
@@ -347,59 +372,3 @@ def _fill(
         detail = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{path} does not fit its own description ({detail}).") from None
     module.eval()
-
-
-def export(model: TrainedModel, folder: str | Path, *, half: bool = False) -> Path:
-    """Write a model as ``model.safetensors`` and ``card.json``, which load anywhere.
-
-    Snapshots of single classes go with it, their averaged generators in a file each.
-
-    Parameters
-    ----------
-    folder
-        Created if it is not there.
-    half
-        Store the weights in float16, half the size; they are used in float32 all the same.
-    """
-    from galgen import specialists
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"generator.{k}": v for k, v in model.module.average.state().items()}
-    tensors |= {f"critic.{k}": v for k, v in model.module.critic.state_dict().items()}
-    write_tensors(tensors, folder / WEIGHTS, half=half)
-    card = {k: v for k, v in model.card.items() if k not in ("sums", specialists.ENTRY)}
-    card |= specialists.export(model, folder, half)
-    with replacing(folder / CARD) as path:
-        path.write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return folder
-
-
-def write_tensors(tensors: Mapping[str, Tensor], path: Path, *, half: bool) -> None:
-    """Write a safetensors file, floats in float16 if `half`."""
-    from safetensors.torch import save
-
-    if half:
-        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
-    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
-    with replacing(path) as temporary:
-        # Not save_file, which makes files that only their owner may read.
-        temporary.write_bytes(content)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Inverse of `write_tensors`, floats in float32.
-
-    Raises
-    ------
-    ValueError
-        If the file is missing or damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(str(error)) from None
-    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}

@@ -20,12 +20,14 @@ from torch import Tensor, nn
 
 from galgen import checkpoint
 from galgen.errors import CheckpointError
+from galgen.exported import FROM, digest, known_as
+from galgen.io.tensors import read_tensors
 from galgen.runs import BEST_BY, BEST_OF, snapshot_names
 
 if TYPE_CHECKING:
     from galgen.checkpoint import TrainedModel
 
-#: Entry of an exported model's card: class to file and images.
+#: Entry of an exported model's card: class to file, images and the snapshot it was made from.
 ENTRY = "specialists"
 
 
@@ -41,16 +43,19 @@ class Specialist:
         The file that it came from.
     images
         Images that the critic had seen.
+    made_from
+        Of an exported one: the SHA-256 that its galaxies know it by.
     """
 
     network: nn.Module
     path: Path
     images: int
+    made_from: str | None = None
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the file, in hex."""
-        return checkpoint.digest(self.path)
+        """SHA-256 of the snapshot's file, in hex; of an exported one, as `TrainedModel.digest`."""
+        return self.made_from or digest(self.path)
 
 
 def attach(model: TrainedModel) -> TrainedModel:
@@ -126,27 +131,29 @@ def _exported(model: TrainedModel) -> dict[str, Specialist]:
     found = {}
     for name, entry in (model.card.get(ENTRY) or {}).items():
         try:
-            path, images = model.path / Path(str(entry["file"])).name, int(entry["images"])
-            network = _network(model, images, checkpoint.read_tensors(path))
+            path, images = model.path / _file(entry), int(entry["images"])
+            network = _network(model, images, read_tensors(path))
+            known = known_as(model.path, model.card, path.name, entry.get(FROM))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             detail = str(error).splitlines()[-1].strip()
             raise CheckpointError(
                 f"{model.path} has no snapshot of {name} that fits its card ({detail}): export it "
                 "again."
             ) from None
-        found[name] = Specialist(network, path, images)
+        found[name] = Specialist(network, path, images, known)
     return found
 
 
-def export(model: TrainedModel, folder: Path, half: bool) -> dict[str, Any]:
-    """Write the specialists into an exported folder; gives what its card says of them."""
-    names, card = snapshot_names(model.classes), {}
-    for name, one in model.specialists.items():
-        file = Path(names[name]).with_suffix(".safetensors").name
-        state: Mapping[str, Tensor] = one.network.state_dict()
-        checkpoint.write_tensors(state, folder / file, half=half)
-        card[name] = {"file": file, "images": one.images}
-    return {ENTRY: card} if card else {}
+def _file(entry: Mapping[str, Any]) -> str:
+    # Never out of the folder, whatever a stranger's card says.
+    return Path(str(entry["file"])).name
+
+
+def exported_from(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Files of the specialists of an exported folder, and what they were made from."""
+    entries = card.get(ENTRY)
+    found = entries.values() if isinstance(entries, dict) else ()
+    return {_file(one): one.get(FROM) for one in found if isinstance(one, dict) and "file" in one}
 
 
 def told(model: TrainedModel, label: str | None = None, *, together: bool = False) -> list[str]:

@@ -14,6 +14,7 @@ import torch
 
 from galgen import DCGAN, CutoutDataModule, checkpoint
 from galgen.errors import CheckpointError
+from galgen.export import export
 from tiny import run
 
 TINY = {"latent": 4, "widths": [4, 4, 4], "critic_widths": [4, 4, 4]}
@@ -183,7 +184,7 @@ def test_resolving(trained: Path, workdir: Path) -> None:
 
 
 def test_what_looks_like_a_checkpoint(trained: Path, tmp_path: Path) -> None:
-    exported = checkpoint.export(checkpoint.load(trained), tmp_path / "exported")
+    exported = export(checkpoint.load(trained), tmp_path / "exported")
     for path in (trained, exported, trained / "checkpoints" / "last.ckpt"):
         assert checkpoint.looks_like_checkpoint(path)
     (tmp_path / "a.fits").touch()
@@ -192,7 +193,7 @@ def test_what_looks_like_a_checkpoint(trained: Path, tmp_path: Path) -> None:
 
 
 def test_an_exported_folder_that_is_damaged(trained: Path, tmp_path: Path) -> None:
-    folder = checkpoint.export(checkpoint.load(trained), tmp_path / "exported")
+    folder = export(checkpoint.load(trained), tmp_path / "exported")
     card = json.loads((folder / checkpoint.CARD).read_text())
     weights = (folder / checkpoint.WEIGHTS).read_bytes()
     for text in ("", "[]", "{", json.dumps({**card, "model": "nothing"})):

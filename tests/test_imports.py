@@ -27,7 +27,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("report",),
     ("callbacks",),
-    ("checkpoint", "generated", "plan", "recovery", "specialists"),
+    ("checkpoint", "export", "exported", "generated", "hub", "plan", "recovery", "specialists"),
     (
         "fitting",
         "resuming",

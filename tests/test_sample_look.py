@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from galgen import checkpoint
 from galgen.errors import ConfigError, DataError, UserError
+from galgen.export import Sharing, export
 from galgen.io.psf import read_psf
 from galgen.sample import sample
 from tiny import OPTIONS, run
@@ -75,9 +76,9 @@ def test_the_psf_is_left_out_swapped_and_kept(seen: Path) -> None:
 def test_the_psf_is_a_part_of_checkpoints_and_exports(seen: Path, tmp_path: Path) -> None:
     model = checkpoint.load(seen)
     want = model.sample(4)
-    exported = checkpoint.export(model, tmp_path / "full")
+    exported = export(model, tmp_path / "full")
     assert torch.equal(checkpoint.load(exported).sample(4), want)
-    half = checkpoint.load(checkpoint.export(model, tmp_path / "half", half=True))
+    half = checkpoint.load(export(model, tmp_path / "half", Sharing(half=True)))
     kernels = half.module.average.network.end.psf.kernels
     assert (kernels.double().sum((1, 2)) - 1).abs().max() < 1e-6
     assert (half.sample(4) - want).abs().max() < 0.02 * want.abs().max()
@@ -147,7 +148,10 @@ def test_headers_say_how_galaxies_were_made_to_look(
 @pytest.mark.parametrize(
     ("look", "words"),
     [
-        ({"psf": "none"}, "--psf none: this model was trained without a PSF layer, so its galaxies"),
+        (
+            {"psf": "none"},
+            "--psf none: this model was trained without a PSF layer, so its galaxies",
+        ),
         ({"truncation": -1.0}, "--truncation -1"),
     ],
 )

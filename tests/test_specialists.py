@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import galgen
 from galgen import checkpoint
 from galgen.errors import CheckpointError, ConfigError
+from galgen.export import Sharing, export
 from galgen.film import interpolate
 from galgen.models.sampling import Look
 from galgen.sample import sample
@@ -140,21 +141,24 @@ def test_looks_hold_for_specialists(trained: Path) -> None:
 @pytest.mark.parametrize("half", [False, True])
 def test_exported_folders_carry_them(trained: Path, tmp_path: Path, half: bool) -> None:
     model = checkpoint.load(trained)
-    folder = checkpoint.export(model, tmp_path / "exported", half=half)
+    folder = export(model, tmp_path / "exported", Sharing(half=half))
     assert {path.name for path in folder.iterdir()} == {
         "card.json", "model.safetensors", "best-edge.safetensors", "best-round.safetensors",
+        "README.md", "overview.png",
     }  # fmt: skip
     again = checkpoint.load(folder)
     assert again.specialists["edge"].images == 8
-    assert again.made_by("edge")["checkpoint"] == checkpoint.digest(
-        folder / "best-edge.safetensors"
-    )
+    own = checkpoint.digest(folder / "best-edge.safetensors")
+    whole = model.made_by("edge")["checkpoint"]
+    assert again.made_by("edge")["checkpoint"] == (own if half else whole)
+    assert {own, again.digest} < checkpoint.digests(folder) == checkpoint.digests(again)
+    assert (whole in checkpoint.digests(folder)) != half
     a, b = (m.sample(40, seed=3) for m in (model, again))
     if half:
         assert (a - b).abs().max() < 0.05 * a.abs().max()
     else:
         assert torch.equal(a, b)
-    twice = checkpoint.load(checkpoint.export(again, tmp_path / "twice", half=half))
+    twice = checkpoint.load(export(again, tmp_path / "twice", Sharing(half=half)))
     assert torch.equal(twice.sample(40, seed=3), b)
     (folder / "best-edge.safetensors").unlink()
     with pytest.raises(CheckpointError, match="no snapshot of edge"):

@@ -22,6 +22,7 @@ from galgen.carry import of_conditions
 from galgen.checkpoint import TrainedModel
 from galgen.data.module import CutoutDataModule
 from galgen.errors import CheckpointError, ConfigError
+from galgen.export import export
 from galgen.finetune import finetune, prepare
 from galgen.train import make_data, make_model, resume
 from galgen.transfer import transfer
@@ -318,7 +319,7 @@ def test_moments_of_other_bands_are_dropped(
 
 
 def test_an_exported_model_keeps_its_clock_alone(source: TrainedModel, tmp_path: Path) -> None:
-    folder = checkpoint.export(source, tmp_path / "exported")
+    folder = export(source, tmp_path / "exported")
     for keep in ("ema", "optimizers", "clock,ema"):
         with pytest.raises(ConfigError, match=r"--keep \w+: .* is an exported model"):
             finetune(folder, config={**SHORT, "finetune.keep": keep}, out=tmp_path / "runs")

@@ -98,7 +98,7 @@ def _link(path: Path, other: Path) -> None:
 
 
 def clear_leftovers(*folders: Path) -> list[Path]:
-    """Remove the temporary files of processes that are gone: killed while they wrote.
+    """Remove the temporary files and folders of processes that are gone: killed while they wrote.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def clear_leftovers(*folders: Path) -> list[Path]:
             found = _TEMPORARY.match(path.name)
             if found and not _alive(int(found[1])):
                 with suppress(OSError):
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
                     gone.append(path)
     return gone
 

@@ -25,6 +25,7 @@ from galgen.checkpoint import TrainedModel
 from galgen.config import RunConfig, merge
 from galgen.errors import GalgenError
 from galgen.evaluate import JSON_NAME, evaluate
+from galgen.exported import digest as digest_of
 from galgen.finetune import begin, is_own
 from galgen.finetune import prepare as prepare_tuning
 from galgen.runs import newest_run
@@ -241,7 +242,7 @@ def _judge(
     """Score the best checkpoint of a run, unless that was done."""
     path = run / JSON_NAME
     result = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    digest = checkpoint.digest(checkpoint.resolve(run))
+    digest = digest_of(checkpoint.resolve(run))
     asked = {"digest": digest, "n": settings.n}
     if result is None or {k: result["generated"].get(k) for k in asked} != asked:
         say(f"judging {run}")

@@ -1,0 +1,58 @@
+"""Folders that ``galgen export`` writes: weights, and the card that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from galgen.errors import CheckpointError
+
+WEIGHTS, CARD = "model.safetensors", "card.json"
+#: Entry of the card, and of each specialist in it: SHA-256 of the checkpoint that it was made from.
+FROM = "from"
+#: Entry of the card with name, size and SHA-256 of the files beside it.
+FILES = "files"
+#: Entry of the card, and its value where no digit of the weights was lost.
+PRECISION, EXACT = "precision", "float32"
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of an exported folder.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder} is no exported model that can be read ({error})."
+        ) from None
+    if not isinstance(card, dict):
+        raise CheckpointError(f"{folder} is no exported model: its {CARD} holds no entries.")
+    return card
+
+
+def known_as(folder: Path, card: Mapping[str, Any], file: str, made_from: object) -> str:
+    """The hash by which galaxies know weights in an exported folder.
+
+    That is `made_from`, the SHA-256 of the checkpoint that the file was made from, if the card says
+    that no digit was lost and the file is still the one that was written then; else its own.
+    """
+    own = digest(folder / file)
+    files = card.get(FILES)
+    written = files.get(file) if isinstance(files, dict) else None
+    untouched = isinstance(written, dict) and written.get("sha256") == own
+    exact = card.get(PRECISION) == EXACT and isinstance(made_from, str)
+    return str(made_from) if untouched and exact else own
