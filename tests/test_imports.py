@@ -39,6 +39,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
         "chain",
         "sampling",
         "sample",
+        "replay",
         "styles",
         "film",
         "sweep",

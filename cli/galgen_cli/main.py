@@ -10,6 +10,7 @@ from galgen_cli.data import data
 from galgen_cli.evaluate import evaluate
 from galgen_cli.finetune import finetune
 from galgen_cli.models import models
+from galgen_cli.replay import replay
 from galgen_cli.sample import sample
 from galgen_cli.train import train
 
@@ -43,6 +44,7 @@ def main(
 app.command()(train)
 app.command()(finetune)
 app.command()(sample)
+app.command()(replay)
 app.command()(evaluate)
 app.command()(models)
 app.add_typer(data)

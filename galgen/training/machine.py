@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 
 import torch
@@ -79,17 +80,16 @@ def find_accelerator(wanted: str = "auto", option: str = "train.accelerator") ->
 
 
 def device_name(device: torch.device | str) -> str:
-    """A device as files tell of it: its last bits are those of its kind.
+    """A device as files tell of it: ``cpu: x86_64 AVX512``, ``cuda: NVIDIA H100 80GB HBM3``.
 
-    A CPU's instructions are part of it, since sums are taken in another order with others.
-
-    >>> device_name("cpu").startswith("cpu:")
-    True
+    What a galaxy's last bits follow from: with other instructions a CPU takes its sums in
+    another order.
     """
     kind = torch.device(device).type
     if kind == "cuda":
-        return f"cuda:{torch.cuda.get_device_name(device)}"
-    return f"cpu:{torch.backends.cpu.get_cpu_capability()}" if kind == "cpu" else kind
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    instructions = f" {torch.backends.cpu.get_cpu_capability()}" if kind == "cpu" else ""
+    return f"{kind}: {platform.machine() or 'unknown'}{instructions}"
 
 
 def fast_bf16(accelerator: str) -> bool:

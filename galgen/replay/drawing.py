@@ -1,0 +1,223 @@
+"""From what files say of themselves to the galaxies that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from galgen.checkpoint import TrainedModel
+from galgen.errors import DataError
+from galgen.film import Step, drawn
+from galgen.io.cards import fits_text
+from galgen.io.cutout import file_kind
+from galgen.models.requests import Request
+from galgen.models.sampling import Look
+from galgen.models.sweeping import Axis, base, parse_axis, render_cells
+from galgen.replay.reading import Written
+from galgen.sampling.views import View, own, views
+from galgen.styles import Stage, mixed
+from galgen.telescope import Telescope
+
+#: Galaxies that are in memory at a time.
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What files have in common that are drawn together.
+
+    Attributes
+    ----------
+    kind
+        ``galaxy``, ``mix``, ``film`` or ``sweep``.
+    seed, attempt, request, look, telescope
+        As they were drawn.
+    more
+        Of a sweep: what varied, and in how many steps.
+    device
+        To draw on.
+    """
+
+    kind: str
+    seed: int
+    attempt: int
+    request: tuple[tuple[str, Any], ...]
+    look: Look
+    telescope: Telescope | None
+    more: tuple[Any, ...]
+    device: str
+
+
+def scene_of(file: Written, model: TrainedModel, device: str, psf: str | None) -> Scene:
+    """What decides a galaxy, beside its own numbers.
+
+    Parameters
+    ----------
+    psf
+        A file to take a PSF from, where the header names one of that name.
+
+    Raises
+    ------
+    DataError
+        If the header lacks something, or a PSF's file is not there.
+    """
+    facts, asked = file.provenance, file.request
+    keys = {"mix_row": "mix", "film_from": "film", "sweep": "sweep"}
+    kind = next((keys[key] for key in keys if key in facts), "galaxy")
+    telescope = Telescope.from_cards(facts)
+    look = Look(float(facts.get("truncation", 1.0)), None, facts.get("grain") is not False)
+    if telescope is None:
+        look = replace(look, psf=_psf_of(file, model, psf))
+    else:
+        telescope = replace(
+            telescope,
+            psf=_existing(file, telescope.psf, psf),
+            own_psf=_existing(file, telescope.own_psf, psf),
+        )
+    more: tuple[Any, ...] = ()
+    if kind == "sweep":
+        if not {"sweep", "frames"} <= asked.keys():
+            raise DataError(f"{file.path} cannot be drawn again: its card REQUEST lacks the sweep.")
+        more = str(asked["sweep"]), int(asked["frames"])
+    typed = {name: asked.get(name) for name in ("label", "where", "no_condition")}
+    return Scene(
+        kind,
+        int(file.fact("seed")),
+        int(facts.get("attempt", 0)),
+        tuple((name, _hashable(value)) for name, value in typed.items()),
+        look,
+        telescope,
+        more,
+        device,
+    )
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in value.items())
+    return value
+
+
+def view_of(scene: Scene, model: TrainedModel) -> View:
+    """How the galaxies of a scene are seen."""
+    return views(model, scene.look, () if scene.telescope is None else (scene.telescope,))[0]
+
+
+def draw(
+    scene: Scene, model: TrainedModel, view: View, files: Sequence[Written]
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield (places in `files`, flux (n, C, H, W)) of the galaxies of one scene.
+
+    Raises
+    ------
+    ConfigError
+        If the model cannot draw such galaxies.
+    """
+    asked = dict(scene.request)
+    where = dict(asked["where"]) if isinstance(asked["where"], tuple) else asked["where"]
+    conditions = model.module.conditions
+    request = Request.of(conditions, asked["label"], where, bool(asked["no_condition"]))
+    model.to(scene.device)
+    if scene.kind == "galaxy":
+        yield from _galaxies(scene, model, view, request, files)
+        return
+    stage = Stage(model, scene.seed, request, view.look, scene.device)
+    make = {"mix": _mixed, "film": _frames, "sweep": _cells}[scene.kind]
+    for first in range(0, len(files), BATCH):
+        flux = make(scene, stage, files[first : first + BATCH])
+        places = list(range(first, first + len(flux)))
+        yield places, view.see(flux, places, scene.seed)
+
+
+def _galaxies(
+    scene: Scene, model: TrainedModel, view: View, request: Request, files: Sequence[Written]
+) -> Iterator[tuple[list[int], Tensor]]:
+    # Which of several files of one sample it is does not matter.
+    places: dict[int, list[int]] = {}
+    for place, file in enumerate(files):
+        places.setdefault(int(file.fact("index")), []).append(place)
+    indices = sorted(places)
+    condition = model.module.sample_conditions(indices, scene.seed, request)
+    stream = model.module.stream(indices, condition, scene.seed, view.look, scene.attempt)
+    for members, flux in stream:
+        seen = view.see(flux, members, scene.seed)
+        rows = [row for row, index in enumerate(members) for _ in places[index]]
+        yield [place for index in members for place in places[index]], seen[rows]
+
+
+def _mixed(scene: Scene, stage: Stage, files: Sequence[Written]) -> Tensor:
+    keys = ("mix_row", "mix_column", "mix_layer")
+    cells = [tuple(int(file.fact(key)) for key in keys) for file in files]
+    return mixed(stage, [(row, column, layer) for row, column, layer in cells])
+
+
+def _frames(scene: Scene, stage: Stage, files: Sequence[Written]) -> Tensor:
+    steps = []
+    for file in files:
+        # A card may lack the last digit of a part such as 1/300; the fraction is exact.
+        part = Fraction(float(file.fact("film_part"))).limit_denominator(1_000_000)
+        start, end, noise_of = (int(file.fact(key)) for key in ("film_from", "film_to", "noise_of"))
+        steps.append(Step(start, end, part.numerator / part.denominator, noise_of))
+    return drawn(stage, steps)
+
+
+def _cells(scene: Scene, stage: Stage, files: Sequence[Written]) -> Tensor:
+    text, frames = scene.more
+    module = stage.model.module
+    axis = parse_axis(text, module, frames)
+    indices = [int(file.fact("index")) for file in files]
+    values = [_value(axis, file) for file in files]
+    rows = base(module, axis, stage.request, scene.seed, indices)
+    return render_cells(module, stage.renderer, axis, indices, values, rows)
+
+
+def _value(axis: Axis, file: Written) -> float:
+    """The axis' own value of a file, whose card may lack the last digits."""
+    told = file.fact("sweep_value")
+    if axis.kind == "label":
+        names = [fits_text(text) for text in axis.texts]
+        if told not in names:
+            raise DataError(f"{file.path}: the sweep that it is of has no {told}.")
+        return axis.values[names.index(told)]
+    return min(axis.values, key=lambda value: abs(value - float(told)))
+
+
+# -- point spread functions ----------------------------------------------------------------
+
+
+def _psf_of(file: Written, model: TrainedModel, given: str | None) -> str | None:
+    """What ``--psf`` was, None for the model's own."""
+    told = file.provenance.get("psf")
+    if told is None:
+        return None
+    given_name = None if given is None else fits_text(Path(given).name)
+    if told == _own_psf(model) and told != given_name:
+        return None
+    return _existing(file, str(told), given)
+
+
+def _own_psf(model: TrainedModel) -> str | None:
+    told = own(model, Look()).cards["psf"]
+    return None if told is None else fits_text(told)
+
+
+def _existing(file: Written, text: str | None, given: str | None) -> str | None:
+    """A PSF as it is written, a file's name with its folder."""
+    if text is None or file_kind(text) != "fits":
+        return text
+    folders = [file.path.parent, Path()]
+    places = [path for folder in folders for path in folder.iterdir() if path.is_file()]
+    for place in ([] if given is None else [Path(given)]) + places:
+        if fits_text(place.name) == text and place != file.path:
+            return str(place)
+    if given is not None:
+        return given
+    raise DataError(
+        f"{file.path} was seen through the PSF of {text}, which lies neither beside it nor here: "
+        "name the file by --psf."
+    )
