@@ -121,7 +121,7 @@ def _hashes(source: str) -> list[str]:
 def _about(source: str, cutouts: CutoutSet) -> Catalogue:
     """What a set knows of its galaxies, as text."""
     if source not in BUILT_IN:
-        every = catalogues.read(Path(source) / indices.CATALOGUE)
+        every = catalogues.read(Path(source) / str(indices.read(source).catalogue["file"]))
         row = {name: k for k, name in enumerate(every.names)}
         return taken(every, [row[name] for name in cutouts.names])
     texts = {key: [str(each) for each in v.tolist()] for key, v in cutouts.catalogue.items()}
