@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from galgen.checkpoint import load as load
     from galgen.data.module import CutoutDataModule as CutoutDataModule
     from galgen.data.sets import open_set as open_set
+    from galgen.generated import GeneratedDataset as GeneratedDataset
+    from galgen.generated import GeneratedStream as GeneratedStream
+    from galgen.generated import RealDataset as RealDataset
+    from galgen.generated import mixed as mixed
     from galgen.models.dcgan import DCGAN as DCGAN
     from galgen.models.dcgan import CourseDCGAN as CourseDCGAN
     from galgen.models.progan import ProGAN as ProGAN
@@ -43,9 +47,13 @@ _LAZY = {
     "StyleGAN": "galgen.models.stylegan",
     "StyleGAN2": "galgen.models.stylegan2",
     "CutoutDataModule": "galgen.data.module",
+    "GeneratedDataset": "galgen.generated",
+    "GeneratedStream": "galgen.generated",
     "ImageSpec": "galgen.bands",
+    "RealDataset": "galgen.generated",
     "Stretch": "galgen.stretch",
     "load": "galgen.checkpoint",
+    "mixed": "galgen.generated",
     "open_set": "galgen.data.sets",
 }
 
@@ -58,16 +66,20 @@ __all__ = [
     "CutoutDataModule",
     "DataError",
     "GalgenError",
+    "GeneratedDataset",
+    "GeneratedStream",
     "ImageSpec",
     "OutputError",
     "ProGAN",
     "RadioGAN",
+    "RealDataset",
     "Stretch",
     "StyleGAN",
     "StyleGAN2",
     "UserError",
     "__version__",
     "load",
+    "mixed",
     "open_set",
 ]
 
