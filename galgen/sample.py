@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
-from galgen.errors import ConfigError
+from galgen.errors import CheckpointError, ConfigError, OutputError
 from galgen.models.requests import Request, Where
 from galgen.models.sampling import Look
 from galgen.sampling import catalogue, picture
 from galgen.sampling.accept import REDRAWS, Accept
 from galgen.sampling.engine import Engine
 from galgen.sampling.files import known_formats
-from galgen.sampling.folder import Folder, Share, next_folder
+from galgen.sampling.folder import Folder, Share, next_folder, read_record
 from galgen.sampling.layout import Layout
 from galgen.sampling.task import COMPRESSIONS, Task
 from galgen.sampling.workers import devices_of, make, make_on
@@ -199,6 +199,77 @@ def sample(
         folder.path / OVERVIEW if told["picture"] else None,
         told,
     )
+
+
+def go_on(
+    folder: str | Path,
+    source: str | Path | TrainedModel | None = None,
+    n: int | None = None,
+    **how: Any,
+) -> Samples:
+    """Go on with a set that was interrupted, or make it longer.
+
+    Parameters
+    ----------
+    folder
+        Of the set.
+    source
+        Its model; None for the file that it was begun with.
+    n
+        Galaxies in all; None for as many as were asked for.
+    how
+        ``shard``, ``device``, ``devices``, ``batch``, ``progress`` and ``say`` as `sample`.
+
+    Raises
+    ------
+    UserError
+        As `sample`; OutputError if nothing was begun there.
+    """
+    from galgen.telescope import Telescope
+
+    record = read_record(Path(folder))
+    if record is None:
+        raise OutputError(
+            f"{folder} holds no set of galaxies that was begun: give the folder to --out."
+        )
+    task = record["task"]
+    kinds = task["kinds"]
+    if source is None and not Path(record["model"]["path"]).exists():
+        raise CheckpointError(
+            f"{folder} was begun with {record['model']['path']}, which is gone: name the model."
+        )
+    return sample(
+        source or record["model"]["path"],
+        record["n"] if n is None else n,
+        seed=task["seed"],
+        start=task["start"],
+        **task["request"],
+        accept=task["accept"],
+        redraws=record["redraws"],
+        **task["look"],
+        telescopes=[Telescope.from_state(state) for state in task["telescopes"]],
+        formats=None if kinds == ["pack"] else kinds,
+        pack=kinds == ["pack"],
+        cube=task["cube"],
+        compress=task["compress"],
+        out=folder,
+        **how,
+    )
+
+
+def unfinished() -> Path:
+    """The newest of ``./samples-00001`` and so on whose set is not complete.
+
+    Raises
+    ------
+    OutputError
+        If there is none.
+    """
+    for folder in sorted(Path().glob("samples-*"), reverse=True):
+        record = read_record(folder)
+        if record is not None and not record["finished"]:
+            return folder
+    raise OutputError("--resume: no set here is incomplete, name the folder by --out.")
 
 
 #: Picture of some galaxies of a set.

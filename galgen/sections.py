@@ -227,9 +227,25 @@ class SampleConfig(Section):
     label: str | None = Field(None, description="class; None for the training set's mix")
     where: str | None = Field(None, description="numbers, NAME=VALUE or NAME=LOW..HIGH, ...")
     no_condition: bool = Field(False, description="ask for nothing")
+    accept: str | None = Field(
+        None, description="draw anew what is measured farther from the request, 0.1 or NAME=0.1,..."
+    )
+    redraws: int = Field(50, ge=0, description="how often, before a galaxy is left out")
     truncation: float = Field(1.0, description="1 for none, 0 for the mean galaxy")
     psf: str | None = Field(None, description="in place of the model's own, or 'none'")
-    noise: bool = Field(True, description="with the noise of sky and photons")
+    own_psf: str | None = Field(
+        None, description="that of a model without a layer for one; None for what its data say"
+    )
+    noise: bool | str = Field(
+        True, description="false for none, or another: sigma=0.02, sky=0.1,gain=4"
+    )
+    noise_seed: int | None = Field(None, description="of that noise; None for the seed")
+    instrument: str | None = Field(None, description="preset of PSF, pixels and noise, hsc")
+    pixel_scale: str | None = Field(None, description="arcsec; None for the model's own")
+    stamp: str | None = Field(None, description="pixels of a side; None for the same field of view")
+    same_galaxy: bool = Field(
+        False, description="each galaxy under several telescopes: hsc,lsst or values with ; between"
+    )
     mix: str | None = Field(None, description="samples whose styles to mix, ROWS or ROWS:COLUMNS")
     mix_layer: int | None = Field(None, description="style layers from the row; None for half")
     interpolate: str | None = Field(None, description="samples to go through")
@@ -241,7 +257,12 @@ class SampleConfig(Section):
         (), description="none for FITS of fluxes and PNG of pictures"
     )
     cube: bool = Field(False, description="one (band, y, x) image rather than one a band")
+    compress: Literal["rice"] | None = Field(None, description="of FITS, with its error stated")
+    pack: bool = Field(False, description="one pack rather than a file a galaxy")
     batch: int = Field(64, ge=1, description="galaxies in memory at a time")
+    devices: int | Literal["auto"] = Field(
+        "auto", description="auto: all of a CUDA machine, else one"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -255,9 +276,9 @@ class SampleConfig(Section):
                 f"{name}={'..'.join(map(str, v)) if isinstance(v, list | tuple) else v}"
                 for name, v in values["where"].items()
             )
-        for name in ("psf", "mix", "interpolate"):
+        for name in ("psf", "own_psf", "mix", "interpolate", "accept", "pixel_scale", "stamp"):
             value = values.get(name)
-            if name != "psf" and type(value) in (int, float):
+            if name in ("mix", "interpolate") and type(value) in (int, float):
                 # YAML reads 12:3 as the sexagesimal number 723.
                 raise ValueError(
                     f"YAML reads {name} as the number {value}, so quote it, as in "

@@ -122,12 +122,13 @@ class Folder:
             self._record({"finished": False})
 
     def _record(self, more: Mapping[str, Any]) -> None:
-        model = self.layout.model
+        model, accept = self.layout.model, self.layout.task.accept
         record = {
             "format": _FORMAT,
             "galgen": galgen.__version__,
             "n": self.count,
             "shards": self.shards,
+            "redraws": 0 if accept is None else accept.redraws,
             "task": self.layout.task.state(),
             "model": {
                 "pair": model.name,
@@ -290,7 +291,9 @@ def read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads(text)
         if record["format"] != _FORMAT:
             raise ValueError(f"format {record['format']}")
-        known = {name: record[name] for name in ("task", "model", "n", "shards", "finished")}
+        known = {
+            name: record[name] for name in ("task", "model", "n", "shards", "redraws", "finished")
+        }
         assert isinstance(known["model"]["checkpoint"], str)
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise OutputError(

@@ -74,10 +74,11 @@ def views(model: TrainedModel, look: Look, telescopes: Sequence[Telescope] = ())
     found = []
     for telescope in telescopes:
         view = prepare(telescope, model.spec, layered, grained)
-        noise = look.noise and view.look_noise
-        drawn = replace(look, psf=view.look_psf, noise=noise or not grained)
-        cards = {"grain": None if noise or not grained else False, **view.cards}
-        found.append(View(telescope.name, drawn, view.spec, view.apply, cards))
+        noise = look.noise and (view.look_noise or not grained)
+        drawn = replace(look, psf=view.look_psf, noise=noise)
+        cards = {"grain": None if noise else False, **view.cards}
+        name = telescope.name if len(telescopes) > 1 else None
+        found.append(View(name, drawn, view.spec, view.apply, cards))
     return found
 
 
