@@ -3,7 +3,8 @@
 Between flux and flux: knows neither networks nor files of galaxies.
 """
 
+from galgen.telescope.instruments import instruments
 from galgen.telescope.telescope import Telescope
 from galgen.telescope.view import View, prepare
 
-__all__ = ["Telescope", "View", "prepare"]
+__all__ = ["Telescope", "View", "instruments", "prepare"]

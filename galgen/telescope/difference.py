@@ -117,7 +117,7 @@ def widths(psf: Psf) -> list[float]:
     return [float(w) for w in np.sqrt(8 * np.log(2)) * np.sqrt(area / (4 * np.pi))]
 
 
-def _transform(psf: Psf, frequency: NDArray[np.float64]) -> NDArray[Any]:
+def _transform(psf: Psf, frequency: NDArray[Any]) -> NDArray[Any]:
     """Fourier transforms (bands, n, n), over frequencies in cycles per pixel."""
     if psf.widths is None:
         side, n = psf.kernels.shape[1], len(frequency)

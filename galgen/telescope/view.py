@@ -19,6 +19,7 @@ from galgen.io.psf import Psf, read_psf
 from galgen.telescope.difference import difference_kernels, widths
 from galgen.telescope.noise import Noise
 from galgen.telescope.telescope import CARD_KEYS, Telescope
+from galgen.telescope.units import rescaled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -166,7 +167,7 @@ def prepare(telescope: Telescope, spec: ImageSpec, layered: bool, grained: bool)
     grown = spec.size + (kernels.shape[1] - 1 if dark and kernels is not None else 0)
     same = ratio == 1 and grown == size
     pixels = None if same else rebinning(grown, size, ratio, not dark)
-    factor, zero_points = _per_solid_angle(spec, ratio)
+    factor, zero_points = rescaled(spec, ratio)
     noise = None if telescope.noise is None else Noise.read_text(telescope.noise, spec.bands)
     quiet = grained and (noise is not None or telescope.psf is not None)
     return View(
@@ -238,19 +239,6 @@ def _refuse_unsampled(
             f"arcsec would show; give pixels as large as those, or a PSF of "
             f"{_SAMPLED * spec.pixel_scale:.3g} arcsec or more."
         )
-
-
-def _per_solid_angle(spec: ImageSpec, ratio: float) -> tuple[float, tuple[float | None, ...]]:
-    """What values are multiplied by once light has been shared out anew, and the zero points."""
-    unit = spec.unit.replace(" ", "").lower()
-    if ratio == 1 or not any(
-        unit.endswith(ending)
-        for ending in ("/sr", "sr-1", "sr^-1", "/arcsec2", "/arcsec^2", "/arcsec**2", "arcsec-2")
-    ):
-        return 1.0, spec.zero_points
-    shift = 5 * np.log10(ratio)
-    points = tuple(None if zero is None else float(zero - shift) for zero in spec.zero_points)
-    return ratio**-2, points
 
 
 def _cards(
