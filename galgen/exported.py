@@ -10,7 +10,7 @@ from typing import Any
 
 from galgen.errors import CheckpointError
 
-WEIGHTS, CARD = "model.safetensors", "card.json"
+WEIGHTS, CARD, PAGE = "model.safetensors", "card.json", "README.md"
 #: Entry of the card, and of each specialist in it: SHA-256 of the checkpoint that it was made from.
 FROM = "from"
 #: Entry of the card with name, size and SHA-256 of the files beside it.

@@ -8,7 +8,9 @@ import typer
 
 from galgen_cli.data import data
 from galgen_cli.evaluate import evaluate
+from galgen_cli.export import export
 from galgen_cli.finetune import finetune
+from galgen_cli.hub import pull, push
 from galgen_cli.models import models
 from galgen_cli.replay import replay
 from galgen_cli.sample import sample
@@ -47,6 +49,9 @@ app.command()(sample)
 app.command()(replay)
 app.command()(evaluate)
 app.command()(models)
+app.command()(export)
+app.command()(push)
+app.command()(pull)
 app.add_typer(data)
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The folder loads wherever a checkpoint does. It holds tensors, JSON, Markdown an
 that runs, and nothing about the machine that it was made on.
 """
 
-from galgen.export.write import Sharing, export
+from galgen.export.facts import unsaid
+from galgen.export.write import Sharing, card_of, export
 
-__all__ = ["Sharing", "export"]
+__all__ = ["Sharing", "card_of", "export", "unsaid"]

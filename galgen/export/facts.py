@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 #: What ``licence`` says where nobody said which.
 NOT_STATED = "not stated"
 #: How to credit the sets that galgen brings along.
-CREDITS = {
+CREDITS: dict[str, str | None] = {
     "hubble": "Hubble eXtreme Deep Field: NASA, ESA, G. Illingworth et al. 2012, STScI-2012-37 "
     "(public domain)",
-    "sersic": "simulated by galgen: no survey to credit",
+    # Simulated: nobody else to credit.
+    "sersic": None,
 }
 #: Columns of metrics.csv that say how good the galaxies are, by how they begin.
 _SCORES = ("frechet", "coverage", "diversity", "colour_magnitude", "rmae")
@@ -135,9 +136,25 @@ def cite(model: TrainedModel, asked: str | None, source: str | None) -> list[str
     kept = model.card.get("cite") if model.path.is_dir() else None
     if asked is None and isinstance(kept, list) and kept:
         return [str(line) for line in kept]
-    credit = asked or CREDITS.get(source or "")
+    unknown = (
+        f"the makers of {source}: which credit they ask for is {NOT_STATED}" if source else None
+    )
+    credit = asked or CREDITS.get(source or "", unknown)
     own = f"galgen {model.card.get('version')}, and the paper of its pair {model.name}"
     return [*([credit] if credit else []), own]
+
+
+def unsaid(card: Mapping[str, Any]) -> list[str]:
+    """What a person should say before the model is shared: the options for it, with reasons."""
+    lines = []
+    if card["licence"] == NOT_STATED:
+        lines.append(
+            "licence: not stated, so nobody knows what the model may be used for (--licence "
+            "CC-BY-4.0, say)"
+        )
+    if any(NOT_STATED in line for line in card["cite"]):
+        lines.append(f"credit: that of {card['data']['source']} is not known (--cite TEXT)")
+    return lines
 
 
 def licence(card: Mapping[str, Any], asked: str | None) -> str:

@@ -38,7 +38,7 @@ def page(card: Mapping[str, Any]) -> str:
         "## Scores",
         *_scores(card["scores"]),
         "## Licence",
-        _line(card["licence"]).removesuffix(".") + ".",
+        _licence(card["licence"]),
         "## How to cite",
         "\n".join(f"- {_line(entry)}" for entry in card["cite"]),
     ]
@@ -82,6 +82,8 @@ def _use(card: Mapping[str, Any]) -> str:
         if low is not None and high is not None:
             middle = (low + high) / 2
             asked += f" --where {_quoted(f'{name}={middle:.3g}')}"
+    if _ends_in_psf(card):
+        asked += " --psf 1.1"
     lines = [
         "With this folder downloaded as `model`:",
         "",
@@ -96,6 +98,8 @@ def _use(card: Mapping[str, Any]) -> str:
         'flux = galgen.load("model").sample(16, seed=0)',
         "```",
     ]
+    if _ends_in_psf(card):
+        lines += ["", "It ends in a PSF layer: `--psf` takes another PSF, its FWHM in arcsec."]
     if card["precision"] != "float32":
         lines += [
             "",
@@ -103,6 +107,11 @@ def _use(card: Mapping[str, Any]) -> str:
             "checkpoint that it was made from.",
         ]
     return "\n".join(lines)
+
+
+def _ends_in_psf(card: Mapping[str, Any]) -> bool:
+    psf = (card.get("options") or {}).get("psf")
+    return psf is not None and str(psf).strip().lower() != "none"
 
 
 def _quoted(text: str) -> str:
@@ -176,6 +185,12 @@ def _scores(scores: Mapping[str, Any]) -> list[str]:
         "standard deviations, positive is worse.",
         _table(("score", "value", "floor", "z", "n"), rows),
     ]
+
+
+def _licence(said: str) -> str:
+    if said == NOT_STATED:
+        return "Not stated: ask who shares this model before you use it."
+    return _line(said).removesuffix(".") + "."
 
 
 def _or_unknown(value: Any, shown: Any = None) -> str:

@@ -1,12 +1,9 @@
-"""Write the folder: into a temporary neighbour, its card last, and renamed when it is whole."""
+"""Write what the folder holds, its card last."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from galgen import checkpoint, specialists
-from galgen.errors import CheckpointError, OutputError
 from galgen.export import facts, private
+from galgen.export.folder import building, check_free
 from galgen.export.page import OVERVIEW, page
-from galgen.exported import CARD, EXACT, FILES, FROM, PRECISION, WEIGHTS, digest, read_card
-from galgen.io.atomic import clear_leftovers
+from galgen.exported import CARD, EXACT, FILES, FROM, PAGE, PRECISION, WEIGHTS, digest
 from galgen.io.tensors import write_tensors
-from galgen.runs import make_folder, run_label, snapshot_names
+from galgen.runs import run_label, snapshot_names
 
 if TYPE_CHECKING:
     from galgen.checkpoint import TrainedModel
 
-PAGE = "README.md"
 #: Samples on the picture, and how many stand in a row.
 SAMPLES, COLUMNS = 16, 8
 #: Entries of a checkpoint's card that going on with its training needs, and nothing else.
@@ -84,47 +79,9 @@ def export(
     """
     folder, sharing = Path(folder), sharing or Sharing()
     check_free(folder, overwrite)
-    with _building(folder) as temporary:
+    with building(folder) as temporary:
         _write(model, temporary, sharing)
     return folder
-
-
-def check_free(folder: Path, overwrite: bool = False) -> None:
-    """Find out before any work whether a model may be exported there.
-
-    Raises
-    ------
-    OutputError
-        If it may not.
-    """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is a file: give a new folder to --out.")
-    inside = sorted(path.name for path in folder.iterdir())
-    strangers = [name for name in inside if name not in members(folder)]
-    if strangers:
-        more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
-        raise OutputError(
-            f"{folder} holds {', '.join(strangers[:3])}{more}, which no export wrote: give a new "
-            "folder to --out."
-        )
-    if inside and not overwrite:
-        raise OutputError(
-            f"{folder} holds an exported model: --overwrite takes its place, or give a new folder "
-            "to --out."
-        )
-
-
-def members(folder: Path) -> set[str]:
-    """Names of the files of an exported folder; none where it is not one."""
-    try:
-        card = read_card(folder)
-    except CheckpointError:
-        return set()
-    files = card.get(FILES)
-    named = set(files) if isinstance(files, dict) else {WEIGHTS, *specialists.exported_from(card)}
-    return {CARD, PAGE, *named}
 
 
 def _write(model: TrainedModel, folder: Path, sharing: Sharing) -> None:
@@ -132,7 +89,7 @@ def _write(model: TrainedModel, folder: Path, sharing: Sharing) -> None:
     tensors |= {f"critic.{k}": v for k, v in model.module.critic.state_dict().items()}
     write_tensors(tensors, folder / WEIGHTS, half=sharing.half)
     classes = _write_specialists(model, folder, sharing.half)
-    card = _card(model, sharing, classes)
+    card = card_of(model, sharing, classes)
     written = checkpoint.assemble(folder, card)
     _draw(written, folder / OVERVIEW)
     (folder / PAGE).write_text(page(card), encoding="utf-8")
@@ -157,7 +114,10 @@ def _write_specialists(model: TrainedModel, folder: Path, half: bool) -> dict[st
     return entries
 
 
-def _card(model: TrainedModel, sharing: Sharing, classes: Mapping[str, Any]) -> dict[str, Any]:
+def card_of(
+    model: TrainedModel, sharing: Sharing, classes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The card, less the list of files."""
     dropped = (*_TRAINING, specialists.ENTRY, FILES)
     own = private.clean({k: v for k, v in model.card.items() if k not in dropped})
     data = facts.data(model)
@@ -200,36 +160,3 @@ def _dump(value: Any, depth: int = 0) -> str:
         for key in sorted(value)
     ]
     return "{\n" + ",\n".join(lines) + "\n" + " " * depth + "}"
-
-
-@contextmanager
-def _building(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` that takes its place when the block ends well."""
-    make_folder(folder.parent)
-    clear_leftovers(folder.parent)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir()
-        yield temporary
-        _put(temporary, folder)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"{folder} cannot be written ({reason}): give another folder to --out, or make room."
-        ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _put(new: Path, folder: Path) -> None:
-    if not folder.exists():
-        os.replace(new, folder)
-        return
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    os.replace(folder, old)
-    try:
-        os.replace(new, folder)
-    except OSError:
-        os.replace(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
