@@ -81,7 +81,7 @@ _FIRST, _SECOND, _THIRD, _FOURTH = _table()
 def encode(total: int) -> bytes:
     """CHECKSUM, 16 signs, of an HDU whose sum is `total` with `ZEROS` in their place.
 
-    >>> encode(fold(868229149))
+    >>> encode(868229149)
     b'hcHjjc9ghcEghc9g'
     """
     rest = _WORD - fold(total)
