@@ -9,16 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def border(images: NDArray[Any]) -> NDArray[Any]:
-    """The outermost pixels (C, 4 side - 4) of images (C, side, side)."""
-    inside = np.ones(images.shape[-2:], dtype=bool)
-    inside[1:-1, 1:-1] = False
-    return images[:, inside]
+#: The sky's level is taken from the outer 1/8 of a picture on each side. Networks make the outermost
+#: pixels brighter or darker than those next to them, so a narrow border misleads.
+BORDER = 8
+
+
+def sky_level(images: NDArray[Any]) -> NDArray[Any]:
+    """Median (C,) of the border of images (C, side, side)."""
+    side = images.shape[-1]
+    width = max(1, side // BORDER)
+    outside = np.ones((side, side), dtype=bool)
+    outside[width : side - width, width : side - width] = False
+    return np.asarray(np.median(images[:, outside], axis=1))
 
 
 def without_sky(images: NDArray[Any]) -> NDArray[Any]:
-    """Images (C, side, side) less the median of each band's outermost pixels."""
-    return images - np.median(border(images), axis=1)[:, None, None]
+    """Images (C, side, side) less the level of their sky."""
+    return images - sky_level(images)[:, None, None]
 
 
 def tapered(images: NDArray[Any], width: int) -> NDArray[Any]:
