@@ -30,6 +30,7 @@ from galgen.bands import ImageSpec, band_indices
 from galgen.errors import ConfigError, DataError, UserError
 from galgen.io.cutout import Card, file_kind
 from galgen.io.hdu import ImageHDU, open_images
+from galgen.io.pixels import rebinning
 from galgen.io.planes import pixel_scale_of
 
 #: Exponent of a Moffat function where none is given: the default of IRAF. Turbulence alone gives
@@ -234,16 +235,14 @@ def _kernel(kind: str, width: float, beta: float, radius: int) -> NDArray[np.flo
 
 def _from_file(path: Path, spec: ImageSpec) -> Psf:
     planes, headers = _planes(path, spec.bands)
-    for header in headers:
-        scale = pixel_scale_of([header])
-        if scale is None or spec.pixel_scale is None:
-            continue
-        if abs(scale / spec.pixel_scale - 1) > 0.01:
-            raise ConfigError(
-                f"{path} has pixels of {scale:.4g} arcsec, the images {spec.pixel_scale:.4g}: "
-                "give a PSF with the pixels of the images."
-            )
-    kernels = [_centred(plane, spec.size, path) for plane in planes]
+    kernels = []
+    for plane, header in zip(planes, headers, strict=True):
+        kernel, scale = _centred(plane, path), pixel_scale_of([header])
+        if scale is not None and spec.pixel_scale is not None:
+            ratio = spec.pixel_scale / scale
+            # Written with few digits, or of a pixel near by: not worth a new grid.
+            kernel = kernel if abs(ratio - 1) <= 0.01 else _on_pixels(kernel, ratio)
+        kernels.append(_cut_to(kernel, spec.size, path))
     side = max(len(kernel) for kernel in kernels)
     kernels = [np.pad(kernel, (side - len(kernel)) // 2) for kernel in kernels]
     return Psf("image", np.stack(kernels * (spec.n_bands if len(kernels) == 1 else 1)), None)
@@ -282,8 +281,14 @@ def _name(image: ImageHDU) -> str:
     return str(image.header.get("EXTNAME", image.header.get("FILTER", ""))).strip()
 
 
-def _centred(plane: NDArray[np.float64], size: int, path: Path) -> NDArray[np.float64]:
-    """The kernel with its centre of light in the central pixel, square, odd, with the sum 1."""
+def _on_pixels(kernel: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
+    """A kernel on pixels that are `ratio` of its own, an odd number of them."""
+    matrix = rebinning(len(kernel), 2 * math.ceil(len(kernel) / ratio / 2) + 1, ratio, False)
+    return matrix @ kernel @ matrix.T
+
+
+def _centred(plane: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
+    """The kernel with its centre of light in the central pixel, square and odd."""
     if not np.isfinite(plane).all():
         raise DataError(f"{path} has NaN or infinite pixels, so no PSF: fill them.")
     total = plane.sum()
@@ -303,7 +308,12 @@ def _centred(plane: NDArray[np.float64], size: int, path: Path) -> NDArray[np.fl
         centre.append(nearest)
     radius = max(max(c, n - 1 - c) for c, n in zip(centre, plane.shape, strict=True))
     pads = [(radius - c, radius - (n - 1 - c)) for c, n in zip(centre, plane.shape, strict=True)]
-    kernel = np.pad(plane, pads)
+    return np.pad(plane, pads)
+
+
+def _cut_to(kernel: NDArray[np.float64], size: int, path: Path) -> NDArray[np.float64]:
+    """The middle of a kernel that fits into an image, with the sum 1."""
+    total = kernel.sum()
     cut = max(0, (len(kernel) - size + 1) // 2)
     inside = kernel[cut : len(kernel) - cut, cut : len(kernel) - cut]
     if inside.sum() < (1 - _CUT) * total:

@@ -143,8 +143,8 @@ def resolve(telescope: Telescope, spec: ImageSpec) -> Telescope:
     missing = [name for name, band in zip(spec.bands, bands, strict=True) if band is None]
     if missing:
         raise ConfigError(
-            f"{option} has no band {', '.join(missing)}, only {', '.join(found.bands)}: use a model "
-            "of these bands, or give --psf, --pixel-scale and --noise instead."
+            f"{option} has no band {', '.join(missing)}, only {', '.join(found.bands)}: use a "
+            "model of these bands, or give --psf, --pixel-scale and --noise instead."
         )
     filters = [band for band in bands if band is not None]
     scale = found.pixel_scale if telescope.pixel_scale is None else telescope.pixel_scale
@@ -166,8 +166,8 @@ def _noise(filters: list[Filter], spec: ImageSpec, scale: float, option: str) ->
     for name, band, zero in zip(spec.bands, filters, zero_points, strict=True):
         if zero is None:
             raise ConfigError(
-                f"{option}: the zero point of this model's flux in {name} is not known, so give the "
-                "noise by --noise, or train a model with data.magzero."
+                f"{option}: the zero point of this model's flux in {name} is not known, so give "
+                "the noise by --noise, or train a model with data.magzero."
             )
         gain.append(band.exposure * band.times * 10 ** (0.4 * (band.zero - zero)))
         sky.append(10 ** (0.4 * (zero - band.sky)) * scale**2)

@@ -222,8 +222,36 @@ def test_other_mistakes_with_files(tmp_path: Path) -> None:
         read_psf("none.fits", SPEC, "--psf")
     with pytest.raises(DataError, match="no kernel for each"):
         read_psf(write(tmp_path / "two.fits", (good, "g"), (good, "r")), SPEC)
-    path = write(tmp_path / "fine.fits", (good, "PSF"), PIXSCALE=0.1)
-    with pytest.raises(ConfigError, match=r"pixels of 0.1 arcsec, the images 0.2"):
-        read_psf(path, SPEC)
-    assert read_psf(path, SPEC.replace(pixel_scale=0.1005)) is not None
-    assert read_psf(path, ANY) is not None
+
+
+def test_a_psf_of_other_pixels_is_brought_to_those_of_the_images(tmp_path: Path) -> None:
+    """A Gaussian of 0.8 arcsec, integrated over the file's pixels, is the same on the images'."""
+    want = known("0.8").kernels[0]
+    for scale, side in ((0.05, 81), (0.07, 57), (0.3, 15)):
+        made = read_psf(f"{0.8 / scale}px", ImageSpec(side, ("g",)))
+        assert made is not None
+        path = write(tmp_path / f"{side}.fits", (made.kernels[0], "PSF"), PIXSCALE=scale)
+        kernel = known(path).kernels[0]
+        r = min(len(kernel), len(want)) // 2
+        inner = [k[len(k) // 2 - r :, len(k) // 2 - r :][: 2 * r + 1, : 2 * r + 1]
+                 for k in (kernel, want)]  # fmt: skip
+        assert np.abs(inner[0] - inner[1]).sum() < (0.02 if scale > 0.2 else 2e-3), scale
+    # A WCS says it too, and a file or a model without a scale is taken as it is.
+    native = blob((21, 21), (10, 10))
+    hdu = fits.PrimaryHDU(native)
+    hdu.header.update({"CTYPE1": "RA---TAN", "CD1_1": -0.1 / 3600, "CD2_2": 0.1 / 3600})
+    hdu.header.update({"CD1_2": 0.0, "CD2_1": 0.0})
+    hdu.writeto(tmp_path / "wcs.fits")
+    half = known(str(tmp_path / "wcs.fits")).kernels[0]
+    # Less a twelfth for the old pixels, and with one for the new.
+    assert second(half) == pytest.approx((second(native) - 1 / 12) / 4 + 1 / 12, rel=1e-3)
+    for path, spec in ((write(tmp_path / "plain.fits", (native, "PSF")), SPEC),
+                       (str(tmp_path / "wcs.fits"), ANY),
+                       (str(tmp_path / "wcs.fits"), SPEC.replace(pixel_scale=0.1005))):  # fmt: skip
+        assert second(known(path, spec).kernels[0]) == pytest.approx(second(native), rel=1e-5)
+
+
+def second(kernel: np.ndarray) -> float:
+    """Second moment along x in pixels squared."""
+    x = np.arange(kernel.shape[1]) - kernel.shape[1] // 2
+    return float((kernel.sum(axis=0) * x**2).sum() / kernel.sum())
