@@ -23,6 +23,10 @@ from galgen.runs import checkpoint_in, newest_run
 from galgen.stretch import Stretch
 
 if TYPE_CHECKING:
+    from astropy.nddata import CCDData
+    from astropy.table import QTable
+
+    from galgen.generated.drawing import Galaxies
     from galgen.models.base import AdversarialModule
     from galgen.specialists import Specialist
 
@@ -136,19 +140,127 @@ class TrainedModel:
         progress: Callable[[int], None] | None = None,
         **asked: Any,
     ) -> Tensor:
-        """Flux (n, bands, size, size), as `AdversarialModule.sample`.
+        """Flux (n, bands, size, size), float32 on the CPU, in the unit of `spec`.
 
-        `progress` is called with the number of galaxies of each chunk; ``label``, ``where``,
-        ``no_condition`` and what decides the galaxies' look are passed on.
+        Galaxy *i* of a seed is the same whatever `n` and `start`.
+
+        Parameters
+        ----------
+        n, seed, start
+            Which galaxies.
+        progress
+            Called with the number of galaxies of each piece of work.
+        asked
+            ``label``, ``where``, ``no_condition``, ``truncation``, ``psf`` and ``noise``, as in
+            `galgen.models.sampling.SamplingModule.sample`; ``telescope``, a
+            `galgen.telescope.Telescope` or the name of an instrument, which may change the size.
+
+        Raises
+        ------
+        ConfigError
+            If the model cannot be asked for it.
         """
-        if n < 1:
-            raise ConfigError(f"-n {n}: ask for at least one galaxy.")
-        parts, numbers = [], range(start, start + n)
-        for members, flux in self.sample_chunks(numbers, seed=seed, **asked):
-            parts.append(flux)
-            if progress is not None:
-                progress(len(members))
-        return torch.cat(parts)
+        from galgen.generated.drawing import Drawing, check_window
+
+        check_window(n, start)
+        drawing = Drawing(self, seed, **asked)
+        return torch.cat([drawn.flux for drawn in drawing.windows(n, start, progress)])
+
+    def stream(
+        self, *, seed: int = 0, start: int = 0, batch: int = 32, **asked: Any
+    ) -> Iterator[Galaxies]:
+        """Galaxies from number `start` on without an end, `batch` at a time.
+
+        Parameters
+        ----------
+        seed, start, batch
+            Which galaxies, and how many together. `start` alone decides where the stream goes on.
+        asked
+            As `sample`.
+
+        Returns
+        -------
+        iterator of Galaxies
+            With ``indices``, ``flux``, ``labels`` and ``numbers``; memory stays flat.
+
+        Raises
+        ------
+        ConfigError
+            As `sample`, before the first galaxy is drawn.
+        """
+        from galgen.generated.drawing import Drawing, check_window
+
+        check_window(None, start, batch)
+        return Drawing(self, seed, **asked).stream(start, batch)
+
+    def sample_ccd(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        progress: Callable[[int], None] | None = None,
+        **asked: Any,
+    ) -> list[dict[str, CCDData]]:
+        """Galaxies as astropy's images by band.
+
+        Each has the cards that its FITS file would have in ``meta``, their coordinates in ``wcs``
+        where the pixel scale is known, and the unit that astropy knows; where it knows none, as of
+        pictures, it is dimensionless and the comment of BUNIT says so.
+
+        Parameters
+        ----------
+        n, seed, start, progress, asked
+            As `sample`.
+
+        Raises
+        ------
+        ConfigError
+            As `sample`.
+        """
+        from galgen.generated.ccd import Imager
+        from galgen.generated.drawing import Drawing, check_window
+
+        check_window(n, start)
+        drawing = Drawing(self, seed, **asked)
+        imager = Imager(drawing)
+        drawn = drawing.windows(n, start, progress)
+        return [image for galaxies in drawn for image in imager.images(galaxies)]
+
+    def sample_table(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        images: bool = False,
+        progress: Callable[[int], None] | None = None,
+        **asked: Any,
+    ) -> QTable:
+        """Galaxies as a table with what was asked for and what is measured, a row each.
+
+        Parameters
+        ----------
+        images
+            Keep the flux too, in a column ``image`` of (bands, size, size).
+        n, seed, start, progress, asked
+            As `sample`.
+
+        Returns
+        -------
+        QTable
+            See `galgen.generated.table.table`.
+
+        Raises
+        ------
+        ConfigError
+            As `sample`.
+        """
+        from galgen.generated.drawing import Drawing, check_window
+        from galgen.generated.table import table
+
+        check_window(n, start)
+        return table(Drawing(self, seed, **asked), n, start, images, progress)
 
 
 def digests(source: TrainedModel | str | Path) -> set[str]:

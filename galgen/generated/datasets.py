@@ -47,7 +47,7 @@ class _Generated:
         self._drawing: Drawing | None = Drawing(self.model, self.seed, **asked)
         self.spec: ImageSpec = self._drawing.spec
         self.conditions: Conditions = self._drawing.conditions
-        self.stretch: Stretch = self._drawing.stretch
+        self.stretch: Stretch = self.model.stretch
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,15 @@ from galgen.errors import ConfigError
 from galgen.models.rendering import CHUNK, Renderer
 from galgen.models.requests import Asked, Request, Where, read_rows
 from galgen.models.sampling import Look
+from galgen.sampling.task import Task
+from galgen.sampling.views import views
+from galgen.telescope import Telescope
 
 if TYPE_CHECKING:
     from galgen.checkpoint import TrainedModel
+
+#: Galaxies that are drawn at a time where many are wanted.
+_WINDOW = 4 * CHUNK
 
 
 @dataclass(frozen=True)
@@ -103,13 +109,13 @@ class Drawing:
         Of the samples.
     label, where, no_condition, look
         As `galgen.models.sampling.SamplingModule.sample`.
+    telescope
+        That the galaxies are seen through, or the name of its instrument; None for the model's own.
 
     Raises
     ------
     ConfigError
         If the model cannot be asked for it.
-    CheckpointError
-        If the model was never trained.
     """
 
     def __init__(
@@ -120,40 +126,63 @@ class Drawing:
         label: str | None = None,
         where: Where | None = None,
         no_condition: bool = False,
+        telescope: Telescope | str | None = None,
         **look: Any,
     ) -> None:
-        self.model, self.seed = model, seed
-        self.look = Look.of(**look)
-        self.stretch, self.spec = model.stretch, model.spec
+        self.model, self.seed = model, int(seed)
         self.conditions = model.module.conditions
-        self.request = Request.of(self.conditions, label, where, no_condition)
+        chosen, telescopes = Look.of(**look), _telescopes(telescope)
+        if not isinstance(chosen.noise, bool):
+            raise ConfigError(
+                f"noise = {chosen.noise!r}: True or False here; that of a detector is a "
+                "telescope's, as in telescope=Telescope.of(noise='sigma=0.1')."
+            )
+        if telescopes and chosen.psf is not None:
+            raise ConfigError("psf: it is the telescope's to say, leave it out beside one.")
+        request = Request.of(self.conditions, label, where, no_condition)
+        self.task = Task(self.seed, request=request, look=chosen, telescopes=telescopes)
+        (self.view,) = views(model, chosen, telescopes)
         self._renderers: dict[str | None, Renderer] = {}
         # So that what cannot be drawn is refused now.
-        model.module.sample_conditions([0], seed, self.request)
+        model.module.sample_conditions([0], self.seed, request)
         self._renderer(None)
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Facts about what is drawn."""
+        return self.view.spec
 
     def draw(self, indices: Sequence[int]) -> Galaxies:
         """Those of the sample numbers, in the order that they are named in."""
-        rows = self.model.module.sample_conditions(indices, self.seed, self.request)
+        rows = self.model.module.sample_conditions(indices, self.seed, self.task.request)
         asked = read_rows(self.conditions, rows, len(indices))
-        makers = [self._maker(one.label) for one in asked]
-        flux: Tensor | None = None
-        for maker in dict.fromkeys(makers):
-            mine = [place for place, name in enumerate(makers) if name == maker]
-            # A sample that is named twice is drawn once.
-            place_of = {indices[place]: place for place in reversed(mine)}
-            numbers = list(place_of)
-            some = None if rows is None else rows[list(place_of.values())]
-            for members, images in self._renderer(maker).stream(numbers, some):
-                if flux is None:
-                    flux = torch.empty(len(indices), *images.shape[1:])
-                drawn = dict(zip(members, images, strict=True))
-                for place in mine:
-                    if indices[place] in drawn:
-                        flux[place] = drawn[indices[place]]
-        if flux is None:
-            flux = torch.empty(0, *self.spec.shape)
+        # A sample that is named twice is drawn once.
+        place_of = {index: place for place, index in reversed(list(enumerate(indices)))}
+        makers: dict[str | None, list[int]] = {}
+        for index, place in place_of.items():
+            makers.setdefault(self._maker(asked[place].label), []).append(index)
+        found: dict[int, Tensor] = {}
+        for maker, numbers in makers.items():
+            some = None if rows is None else rows[[place_of[index] for index in numbers]]
+            for members, flux in self._renderer(maker).stream(numbers, some):
+                seen = self.view.see(flux, members, self.seed)
+                found |= dict(zip(members, seen, strict=True))
+        flux = torch.empty(len(indices), *self.spec.shape)
+        for place, index in enumerate(indices):
+            flux[place] = found[index]
         return Galaxies(tuple(indices), flux, tuple(asked), rows, self.spec, self.conditions)
+
+    def windows(
+        self, n: int, start: int = 0, progress: Callable[[int], None] | None = None
+    ) -> Iterator[Galaxies]:
+        """Galaxies ``start`` to ``start + n``, some whole chunks at a time."""
+        end = start + n
+        while start < end:
+            drawn = self.draw(range(start, min(end, start // _WINDOW * _WINDOW + _WINDOW)))
+            start += len(drawn)
+            yield drawn
+            if progress is not None:
+                progress(len(drawn))
 
     def stream(self, start: int = 0, batch: int = CHUNK) -> Iterator[Galaxies]:
         """All galaxies from number `start` on, without an end, `batch` at a time."""
@@ -175,8 +204,20 @@ class Drawing:
     def _renderer(self, maker: str | None) -> Renderer:
         """Kept, because another look takes a copy of the network."""
         if maker not in self._renderers:
-            self._renderers[maker] = self.model.module.renderer(self.seed, self.look, maker)
+            look = self.view.look
+            self._renderers[maker] = self.model.module.renderer(self.seed, look, maker)
         return self._renderers[maker]
+
+
+def _telescopes(telescope: Telescope | str | None) -> tuple[Telescope, ...]:
+    if isinstance(telescope, str):
+        return (Telescope.of(instrument=telescope),)
+    if telescope is not None and not isinstance(telescope, Telescope):
+        raise ConfigError(
+            f"telescope = {telescope!r}: give a galgen.telescope.Telescope or the name of an "
+            "instrument."
+        )
+    return () if telescope is None else (telescope,)
 
 
 def check_window(n: int | None, start: int, batch: int = 1) -> None:
