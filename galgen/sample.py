@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
 from galgen.errors import CheckpointError, ConfigError, OutputError
-from galgen.models.requests import Request, Where
-from galgen.models.sampling import Look
+from galgen.models.requests import Where
 from galgen.sampling import catalogue, picture
-from galgen.sampling.accept import REDRAWS, Accept
+from galgen.sampling.accept import REDRAWS
+from galgen.sampling.asking import check, checked_share, enough_galaxies, make_task
 from galgen.sampling.engine import Engine
-from galgen.sampling.files import known_formats
 from galgen.sampling.folder import Folder, Share, next_folder, read_record
 from galgen.sampling.layout import Layout
-from galgen.sampling.task import COMPRESSIONS, Task
 from galgen.sampling.workers import devices_of, make, make_on
 
 if TYPE_CHECKING:
@@ -72,6 +70,7 @@ def sample(
     redraws: int = REDRAWS,
     truncation: float = 1.0,
     psf: str | None = None,
+    own_psf: str | None = None,
     noise: bool = True,
     telescopes: Sequence[Telescope] = (),
     formats: Sequence[str] | None = None,
@@ -116,6 +115,8 @@ def sample(
     psf
         Another PSF than the model's own, as in `galgen.io.psf.read_psf`; ``none`` for galaxies
         without one, of a model that was trained with a layer for it.
+    own_psf
+        The PSF that the galaxies of a model without such a layer carry; None for what its data say.
     noise
         False leaves the grain out, the noise of sky and photons.
     telescopes
@@ -161,8 +162,9 @@ def sample(
     model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
     task = make_task(
         model, seed=seed, start=start, label=label, where=where, no_condition=no_condition,
-        accept=accept, redraws=redraws, truncation=truncation, psf=psf, noise=noise,
-        telescopes=telescopes, formats=formats, cube=cube, compress=compress, pack=pack,
+        accept=accept, redraws=redraws, truncation=truncation, psf=psf, own_psf=own_psf,
+        noise=noise, telescopes=telescopes, formats=formats, cube=cube, compress=compress,
+        pack=pack,
     )  # fmt: skip
     where_to = devices_of(devices, device)
     model.to(where_to[0])
@@ -276,99 +278,6 @@ def unfinished() -> Path:
 OVERVIEW = "overview.png"
 
 
-def make_task(
-    model: TrainedModel,
-    *,
-    seed: int = 0,
-    start: int = 0,
-    label: str | None = None,
-    where: Where | None = None,
-    no_condition: bool = False,
-    accept: str | float | Mapping[str, float] | None = None,
-    redraws: int = REDRAWS,
-    truncation: float = 1.0,
-    psf: str | None = None,
-    noise: bool = True,
-    telescopes: Sequence[Telescope] = (),
-    formats: Sequence[str] | None = None,
-    cube: bool = False,
-    compress: str | None = None,
-    pack: bool = False,
-) -> Task:
-    """What `sample` is asked for, checked against the model.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be met.
-    """
-    conditions = model.module.conditions
-    kinds = known_formats(formats) or (("png",) if model.spec.display else ("fits",))
-    request = Request.of(conditions, label, where, no_condition)
-    if compress is not None:
-        if compress not in COMPRESSIONS:
-            raise ConfigError(f"--compress {compress}: choose {' or '.join(COMPRESSIONS)}.")
-        if "fits" not in kinds or pack:
-            raise ConfigError(f"--compress {compress} is for FITS files: add --fits.")
-    if cube and "fits" not in kinds:
-        raise ConfigError("--cube is for FITS files: add --fits.")
-    if pack:
-        if formats or cube:
-            raise ConfigError("--pack writes one pack and no file a galaxy: leave formats out.")
-        if len(telescopes) > 1:
-            raise ConfigError("--pack holds images of one telescope: write a pack for each.")
-        kinds = ("pack",)
-    names = [telescope.name for telescope in telescopes]
-    if len(telescopes) > 1 and (None in names or len(set(names)) < len(names)):
-        raise ConfigError(f"telescopes need different names, not {', '.join(map(str, names))}.")
-    if telescopes and psf is not None:
-        raise ConfigError("psf: it is the telescopes' to say, leave it out beside them.")
-    return Task(
-        seed,
-        start,
-        request,
-        Look(truncation, psf, noise),
-        tuple(telescopes),
-        Accept.of(accept, redraws, conditions, request, model.spec),
-        kinds,
-        cube,
-        compress,
-    )
-
-
-def check(model: TrainedModel, task: Task, n: int) -> Layout:
-    """The task laid out, everything refused that the model cannot draw.
-
-    Raises
-    ------
-    ConfigError
-        If there is such a thing.
-    """
-    layout = Layout(model, task, task.start + n - 1)
-    model.module.sample_conditions([task.start], task.seed, task.request)
-    for view in layout.views:
-        model.module.renderer(task.seed, view.look)
-    return layout
-
-
-def checked_share(shard: tuple[int, int], n: int, out: str | Path | None) -> Share:
-    """The part of a set that a call makes.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such part.
-    """
-    i, parts = shard
-    if not 0 <= i < parts:
-        raise ConfigError(f"--shard {i}/{parts}: give i/n with i from 0 to n - 1.")
-    if parts > n:
-        raise ConfigError(f"--shard {i}/{parts}: there are only {n} galaxies, use fewer parts.")
-    if parts > 1 and out is None:
-        raise ConfigError(f"--shard {i}/{parts}: name the folder of all parts by --out.")
-    return Share(i, parts)
-
-
 def _make(
     folder: Folder,
     share: Share,
@@ -420,16 +329,3 @@ def _files(layout: Layout, index: int) -> tuple[str, ...]:
         stem = first.partition(".")[0]
         found += [f"{stem}.{kind}" for kind in layout.task.kinds[1:]]
     return tuple(found)
-
-
-def enough_galaxies(n: int) -> int:
-    """The number of galaxies as it is.
-
-    Raises
-    ------
-    ConfigError
-        If it is below 1.
-    """
-    if n < 1:
-        raise ConfigError(f"-n {n}: ask for at least one galaxy.")
-    return n

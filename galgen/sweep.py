@@ -15,7 +15,7 @@ from galgen.models.sampling import Look
 from galgen.models.sweeping import base, parse_axis, render, varied
 from galgen.report.pictures import composite
 from galgen.report.strips import table, write_png
-from galgen.sample import enough_galaxies
+from galgen.sampling.asking import enough_galaxies
 from galgen.sampling.folder import open_folder
 from galgen.styles import Files, Stage
 

@@ -99,7 +99,7 @@ def sample(
         str | None,
         typer.Option(
             "--accept",
-            help="draw anew what is measured farther from the request: 0.1, or mag_r=0.1,r_half=0.2",
+            help="draw anew what is measured farther off than 0.1, or mag_r=0.1,r_half=0.2",
             rich_help_panel=ASKED,
         ),
     ] = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galgen_cli.console import Talk
+from galgen_cli.styles import FOLDER, common, show_interpolate, show_mix, show_sweep
 
 if TYPE_CHECKING:
     from galgen.checkpoint import TrainedModel
@@ -112,11 +113,11 @@ def begin(
     if one:
         _alone(run, part)
     if run.sample.mix is not None:
-        _mix(talk, model, run, out, dry_run)
+        show_mix(talk, model, run, out, dry_run)
     elif run.sample.interpolate is not None:
-        _interpolate(talk, model, run, out, dry_run)
+        show_interpolate(talk, model, run, out, dry_run)
     elif run.sample.sweep is not None:
-        _sweep(talk, model, run, out, dry_run)
+        show_sweep(talk, model, run, out, dry_run)
     else:
         _galaxies(talk, model, run, out, part, dry_run)
 
@@ -233,8 +234,8 @@ def _agree(run: RunConfig, typed: dict[str, int | None]) -> RunConfig:
 def _galaxies(
     talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, part: Part, dry_run: bool
 ) -> None:
-    from galgen.sample import check, checked_share, enough_galaxies, make_task
     from galgen.sample import sample as draw
+    from galgen.sampling.asking import check, checked_share, enough_galaxies, make_task
     from galgen.sampling.folder import Folder
     from galgen.sampling.telescopes import of_config
 
@@ -243,7 +244,7 @@ def _galaxies(
     shard, device = part
     share = checked_share(shard, n, out)
     asked: dict[str, Any] = {
-        **_common(run),
+        **common(run),
         **of_config(wanted.model_dump()),
         "start": wanted.start,
         "formats": wanted.formats or None,
@@ -278,10 +279,6 @@ def _galaxies(
         talk.say(f"interrupted; go on with: galgen sample --resume --out {where}")
         raise
     _tell(talk, drawn, model)
-
-
-#: Where galaxies go that nobody named a folder for.
-FOLDER = "./samples-00001, counted up"
 
 
 def _tell(talk: Talk, drawn: Samples, model: TrainedModel | None = None) -> None:
@@ -329,130 +326,3 @@ def _tell(talk: Talk, drawn: Samples, model: TrainedModel | None = None) -> None
             f"request and are left out (sample {some}{', ...' if gone > 5 else ''}): raise "
             "--redraws or the tolerance."
         )
-
-
-def _mix(talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, dry_run: bool) -> None:
-    from galgen.styles import mix, mix_layer, parse_mix
-
-    rows, columns = parse_mix(run.sample.mix or "")
-    layer = mix_layer(model, run.sample.mix_layer)
-    if dry_run:
-        what = f"mix {len(rows)} x {len(columns)} galaxies of seed {run.seed} at layer {layer}"
-        _plan(talk, model, run, out, what)
-        return
-    mixed = mix(model, rows, columns, layer=layer, out=out, **_common(run))
-    _wrote(talk, len(mixed.files), mixed.folder, mixed.files)
-    talk.say(f"picture: {mixed.picture} (styles 1 to {layer} from the rows)")
-    talk.result(
-        {
-            "folder": mixed.folder,
-            "count": len(mixed.rows) * len(mixed.columns),
-            "model": model.path,
-            "picture": mixed.picture,
-            "rows": rows,
-            "columns": columns,
-            "layer": layer,
-            "files": mixed.files,
-        }
-    )
-
-
-def _interpolate(
-    talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, dry_run: bool
-) -> None:
-    from galgen.film import enough_frames, interpolate, parse_way
-
-    numbers = parse_way(run.sample.interpolate or "")
-    frames = enough_frames(run.sample.frames or 0)
-    if dry_run:
-        what = f"go through {len(numbers)} galaxies of seed {run.seed} in {frames} frames each"
-        _plan(talk, model, run, out, what)
-        return
-    film = interpolate(model, numbers, frames, out=out, **_common(run))
-    _wrote(talk, len(film.files), film.folder, film.files)
-    talk.say(f"picture: {film.picture}")
-    talk.say(f"animation: {film.animation}")
-    talk.result(
-        {
-            "folder": film.folder,
-            "count": len(numbers) * frames,
-            "model": model.path,
-            "picture": film.picture,
-            "animation": film.animation,
-            "numbers": numbers,
-            "frames": frames,
-            "files": film.files,
-        }
-    )
-
-
-def _sweep(
-    talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, dry_run: bool
-) -> None:
-    from galgen.models.requests import Request
-    from galgen.models.sweeping import base, parse_axis
-    from galgen.sample import enough_galaxies
-    from galgen.sweep import enough_steps, sweep
-
-    wanted = run.sample
-    n, what = enough_galaxies(wanted.n or 0), wanted.sweep or ""
-    steps = enough_steps(wanted.frames or 0)
-    axis = parse_axis(what, model.module, steps)
-    if dry_run:
-        asked = (wanted.label, wanted.where, wanted.no_condition)
-        request = Request.of(model.module.conditions, *asked)
-        base(model.module, axis, request, run.seed, [wanted.start])
-        told = f"vary {axis.name} of {n} galaxies of seed {run.seed} in {len(axis.values)} steps"
-        _plan(talk, model, run, out, told)
-        return
-    swept = sweep(model, what, n, steps, start=wanted.start, out=out, **_common(run))
-    _wrote(talk, n * len(swept.values), swept.folder, swept.files)
-    talk.say(f"picture: {swept.picture} ({swept.name}: {', '.join(axis.texts)})")
-    talk.result(
-        {
-            "folder": swept.folder,
-            "count": n * len(swept.values),
-            "model": model.path,
-            "picture": swept.picture,
-            "sweep": swept.name,
-            "values": swept.values,
-            "numbers": swept.numbers,
-            "files": swept.files,
-        }
-    )
-
-
-def _common(run: RunConfig) -> dict[str, Any]:
-    wanted = run.sample
-    return {
-        "seed": run.seed,
-        "label": wanted.label,
-        "where": wanted.where,
-        "no_condition": wanted.no_condition,
-        "formats": wanted.formats,
-        "cube": wanted.cube,
-        "truncation": wanted.truncation,
-        "psf": wanted.psf,
-        "noise": wanted.noise is True,
-    }
-
-
-def _wrote(talk: Talk, count: int, folder: Path, files: tuple[str, ...]) -> None:
-    if files:
-        talk.say(f"wrote {count:,} galaxies to {folder} ({files[0]}, ...)")
-
-
-def _plan(talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, what: str) -> None:
-    from galgen.models.requests import Request
-    from galgen.models.sampling import Look
-    from galgen.sampling.folder import refuse_full
-
-    if out is not None:
-        refuse_full(out)
-    wanted = run.sample
-    asked = (wanted.label, wanted.where, wanted.no_condition)
-    request = Request.of(model.module.conditions, *asked)
-    model.module.sample_conditions([0], run.seed, request)
-    model.module.renderer(run.seed, Look(wanted.truncation, wanted.psf, wanted.noise is True))
-    talk.say(f"would {what} to {out or FOLDER}")
-    talk.result({"model": model.path, "seed": run.seed, **run.sample.model_dump(mode="json")})

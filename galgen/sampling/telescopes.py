@@ -82,7 +82,7 @@ def typed(
                 f"{_OPTIONS[name]} is given for {count} telescopes and others for {most}: give it "
                 "once for all, or for each."
             )
-    alone = set(counts) <= {"psf"} and not same_galaxy and own_psf is None
+    alone = set(counts) <= {"psf"} and not same_galaxy
     if alone:
         if noise_seed is not None:
             raise ConfigError("--noise-seed is that of --noise or of an --instrument: name one.")
@@ -140,7 +140,7 @@ def _whole(text: str, option: str) -> int:
 
 
 def of_config(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """``psf``, ``noise`` and ``telescopes`` of `galgen.sample.sample` from the section ``sample``.
+    """How galaxies are seen, for `galgen.sample.sample`, from the section ``sample``.
 
     Raises
     ------
@@ -160,6 +160,7 @@ def of_config(sample: Mapping[str, Any]) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "psf": None if telescopes else sample["psf"],
+        "own_psf": None if telescopes else sample["own_psf"],
         "noise": noise is True or other is not None,
         "telescopes": telescopes,
     }
