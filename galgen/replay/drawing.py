@@ -72,7 +72,9 @@ def scene_of(file: Written, model: TrainedModel, device: str, psf: str | None) -
     telescope = Telescope.from_cards(facts)
     look = Look(float(facts.get("truncation", 1.0)), None, facts.get("grain") is not False)
     if telescope is None:
-        look = replace(look, psf=_psf_of(file, model, psf))
+        told = facts.get("own_psf")
+        carried = _existing(file, None if told is None else str(told), psf)
+        look = replace(look, psf=_psf_of(file, model, psf), own_psf=carried)
     else:
         telescope = replace(
             telescope,

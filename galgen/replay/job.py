@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.checkpoint import TrainedModel
-from galgen.errors import CheckpointError, ConfigError, DataError
+from galgen.errors import ConfigError, DataError
 from galgen.io.atomic import replacing
 from galgen.io.galaxyfile import GalaxyWriter
 from galgen.replay.comparing import Replayed, compare, fits_sums, machine
@@ -134,7 +134,7 @@ def _check_psf(view: View, files: list[Written]) -> None:
     for file in files:
         then = file.provenance.get("psf_hash")
         if then is not None and now is not None and then != now:
-            raise CheckpointError(
+            raise DataError(
                 f"{file.path} was seen through another PSF than that of "
                 f"{file.provenance.get('psf')}, whose hash is not the PSFHASH of its header: name "
                 "the right file by --psf."

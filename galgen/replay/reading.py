@@ -18,7 +18,7 @@ from galgen.errors import DataError, OutputError
 from galgen.io.checksum import fold, sum_of_bytes
 from galgen.io.cutout import FITS_SUFFIXES, file_kind
 from galgen.io.hdu import open_images, parse_header, walk
-from galgen.io.header import CARDS, read_provenance
+from galgen.io.header import CARDS, CONDITION_CARDS, read_provenance
 from galgen.io.rice import ERROR_CARDS, RAW_SUM
 
 #: The table beside the files of a set.
@@ -173,7 +173,11 @@ def _first_header(raw: bytes, path: Path, error: DataError) -> dict[str, Any]:
         raise error from None
     if primary.get("CREATOR") != "galgen":
         raise error
-    return {_KEYS.get(card, card.lower()): value for card, value in primary.items()}
+    found = {_KEYS[card]: value for card, value in primary.items() if card in _KEYS}
+    name, value = CONDITION_CARDS
+    count = sum(re.fullmatch(rf"{name}\d+", card) is not None for card in primary)
+    asked = {str(primary[f"{name}{k}"]): primary.get(f"{value}{k}") for k in range(1, count + 1)}
+    return found | ({"conditions": asked} if asked else {})
 
 
 def _holds(header: Mapping[str, Any], data: bytes) -> bool:
