@@ -43,6 +43,14 @@ def format_value(value: Value) -> str:
     return text.rjust(20)
 
 
+def fitting(value: Value, comment: str) -> str:
+    """A comment as far as it has room behind a value; a text of several cards has room for all."""
+    if not isinstance(value, str):
+        return comment
+    room = LENGTH - 13 - len(format_value(value))
+    return comment if room < -3 else comment[: max(0, room)].rstrip()
+
+
 def format_card(keyword: str, value: Value, comment: str = "") -> bytes | None:
     """80 bytes, or None where astropy is needed: HIERARCH, or a text for more than one card.
 

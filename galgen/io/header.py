@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from galgen.bands import ImageSpec
 from galgen.errors import DataError
 from galgen.io.atomic import replacing
-from galgen.io.cards import Value
+from galgen.io.cards import LENGTH, Value, fitting
 from galgen.io.cards import fits_text as fits_text
 from galgen.io.hdu import STRUCTURE, open_headers
 
@@ -125,6 +125,8 @@ def galaxy_hdus(
     primary.header["CREATOR"] = "galgen"
     for keyword, value, comment in provenance_cards(provenance):
         primary.header[keyword] = (value, comment) if comment else value
+    if any(len(card.image) > LENGTH for card in primary.header.cards):
+        primary.header["LONGSTRN"] = ("OGIP 1.0", "a text goes on in CONTINUE cards")
     hdus: list[Any] = [primary]
     stretch = provenance.get("stretch")
     if cube:
@@ -148,19 +150,20 @@ def galaxy_hdus(
 def provenance_cards(provenance: Mapping[str, Any]) -> Iterator[tuple[str, Value, str]]:
     """Keyword, value and comment of each card for where a galaxy comes from.
 
-    Keywords that FITS does not know begin with ``HIERARCH``.
+    Keywords that FITS does not know begin with ``HIERARCH``. Comments fit behind their values.
     """
     for key, value in provenance.items():
         if value is None:
             continue
         if key in CARDS:
             keyword, comment = CARDS[key]
-            yield keyword, _plain(value), comment
+            yield keyword, (plain := _plain(value)), fitting(plain, comment)
         elif key == "conditions":
             name_card, value_card = CONDITION_CARDS
-            for k, (name, number) in enumerate(value.items(), start=1):
-                yield f"{name_card}{k}", fits_text(name), "number that was asked for"
-                yield f"{value_card}{k}", _plain(number), "its value"
+            for k, (text, number) in enumerate(value.items(), start=1):
+                name, plain = fits_text(text), _plain(number)
+                yield f"{name_card}{k}", name, fitting(name, "number that was asked for")
+                yield f"{value_card}{k}", plain, fitting(plain, "its value")
         elif key == "stretch":
             yield "STRETCH", value["kind"], "between flux and network space"
         else:
@@ -184,6 +187,9 @@ def _add_image_facts(header: Header, spec: ImageSpec, shape: Sequence[int]) -> N
         return
     header["PIXSCALE"] = (spec.pixel_scale, "arcsec/pixel")
     header["WCSDUMMY"] = (True, "the pointing below is not real, its scale is")
+    if header["NAXIS"] == 3:
+        # The standard wants it before all others of the pointing.
+        header["WCSAXES"] = 2
     header["RADESYS"] = "ICRS"
     for axis, kind, sign in ((1, "RA---TAN", -1), (2, "DEC--TAN", 1)):
         header[f"CTYPE{axis}"] = kind
@@ -191,8 +197,6 @@ def _add_image_facts(header: Header, spec: ImageSpec, shape: Sequence[int]) -> N
         header[f"CRVAL{axis}"] = 0.0
         header[f"CRPIX{axis}"] = (shape[-axis] + 1) / 2
         header[f"CDELT{axis}"] = sign * spec.pixel_scale / 3600
-    if header["NAXIS"] == 3:
-        header["WCSAXES"] = 2
 
 
 def _add_band_facts(
@@ -239,7 +243,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     if numbers:
         provenance["conditions"] = numbers
     known = {"SIMULATE", "CREATOR", "BANDS", "WCSDUMMY", "WCSAXES", "BUNIT", "PIXSCALE", "RADESYS"}
-    known |= {*STRUCTURE, *_KEYS, "STRETCH"}
+    known |= {*STRUCTURE, *_KEYS, "STRETCH", "LONGSTRN"}
     for card, value in primary.items():
         if card in known or card[:5] in ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT"):
             continue

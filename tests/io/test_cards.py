@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from galgen.io.cards import fits_text, format_card, format_value, join_cards, split_cards
+from galgen.io.cards import fits_text, fitting, format_card, format_value, join_cards, split_cards
 
 
 def by_astropy(keyword: str, value: object, comment: str) -> bytes:
@@ -69,6 +69,22 @@ def test_texts_with_quotes_and_spaces_as_astropy() -> None:
 def test_comments_of_any_length_as_astropy() -> None:
     for length in range(60):
         check(1.5, "c" * length)
+
+
+def test_a_comment_as_far_as_it_has_room() -> None:
+    for length in range(80):
+        for value in ("x" * length, "it's" * (length // 4)):
+            comment = fitting(value, "what was asked for")
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                image = fits.Card("KEY", value, comment).image
+            assert "what was asked for".startswith(comment)
+            assert image[:80].rstrip()[-1:] != "/"
+            if length < 40 or len(image) > 80:
+                assert comment == "what was asked for"
+            else:
+                assert len(image.rstrip()) >= 79 or comment in ("what was asked for", "")
+    assert fitting(1 / 3, "of a number") == "of a number"
 
 
 def test_what_needs_astropy() -> None:
