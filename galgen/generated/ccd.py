@@ -72,8 +72,8 @@ class Imager:
 
 
 def _plain(header: Header) -> Header:
-    """Without the cards that follow from the pixels and from the WCS."""
-    found = header.copy(strip=True)
+    """Without the cards that follow from the pixels and from the WCS, with digits as in a file."""
+    found = type(header).fromstring(header.tostring())
     for keyword in list(found):
         if keyword in STRUCTURE or keyword.startswith(_AXES):
             del found[keyword]

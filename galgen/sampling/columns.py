@@ -84,7 +84,8 @@ def measured_values(
     flux: NDArray[Any], spec: ImageSpec, numbers: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
     """Values of `measured_columns` for images (n, C, H, W) in flux."""
-    found = measure(flux, spec, method="kron")
+    # Sums over pixels in one order, however the images lie in memory: last bits depend on it.
+    found = measure(np.ascontiguousarray(flux), spec, method="kron")
     columns = {}
     for name in numbers:
         values = quantity(found, name, spec)
