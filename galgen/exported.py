@@ -6,9 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from galgen.errors import CheckpointError
+from galgen.data.folder import BUILT_IN
+from galgen.data.source import canonical
+from galgen.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from galgen.checkpoint import TrainedModel
 
 WEIGHTS, CARD, PAGE = "model.safetensors", "card.json", "README.md"
 #: Entry of the card, and of each specialist in it: SHA-256 of the checkpoint that it was made from.
@@ -56,3 +61,35 @@ def known_as(folder: Path, card: Mapping[str, Any], file: str, made_from: object
     untouched = isinstance(written, dict) and written.get("sha256") == own
     exact = card.get(PRECISION) == EXACT and isinstance(made_from, str)
     return str(made_from) if untouched and exact else own
+
+
+def is_exported(path: str | Path) -> bool:
+    """True for what a model was loaded from if that is an exported folder."""
+    return Path(path).is_dir()
+
+
+def learned_from(model: TrainedModel, data: str | Path) -> bool:
+    """True if a model was trained on that data, however its name is spelled.
+
+    Of folders, an exported model knows the name alone.
+    """
+    own = (model.config.get("data") or {}).get("source")
+    if own is None or canonical(own) == canonical(data):
+        return own is not None
+    return is_exported(model.path) and own not in BUILT_IN and Path(canonical(data)).name == own
+
+
+def own_data(model: TrainedModel, way_out: str) -> str:
+    """Name of the data that a model was trained on.
+
+    Raises
+    ------
+    ConfigError
+        If it is not known, or the data of an exported model are not here.
+    """
+    own = (model.config.get("data") or {}).get("source")
+    if not own:
+        raise ConfigError(f"{model.path} does not say which data it was trained on: {way_out}.")
+    if is_exported(model.path) and own not in BUILT_IN and not Path(own).exists():
+        raise ConfigError(f"{model.path} was trained on {own}, which is not here: {way_out}.")
+    return str(own)

@@ -13,8 +13,8 @@ from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
 from galgen.config import RunConfig
 from galgen.data.module import CutoutDataModule
-from galgen.data.source import canonical
 from galgen.errors import ConfigError
+from galgen.exported import is_exported, learned_from, own_data
 from galgen.models.base import AdversarialModule
 from galgen.models.registry import find
 from galgen.models.rules import check_growth, check_options, check_recipe
@@ -53,12 +53,9 @@ def prepare(source: TrainedModel, data: str | None = None, *layers: Mapping[str,
     }
     own = data is None or is_own(source, data)
     if own:
-        if not old.get("data"):
-            raise ConfigError(
-                f"{source.path} does not say what it was trained on: name the data, "
-                "galgen finetune CKPT DATA."
-            )
-        base["data"] = old["data"]
+        way_out = "name the data, galgen finetune CKPT DATA"
+        named = own_data(source, way_out) if data is None else data
+        base["data"] = {**old["data"], "source": named}
         base["seed"] = old.get("seed", 0)
     else:
         base["data"]["source"] = data
@@ -156,6 +153,11 @@ def begin(
         data = make_data(config, holdout=list(holdout), standard=standard)
     elif source.holdout and is_own(source, config.data.source):
         data = make_data(config, holdout=list(source.holdout), standard=standard)
+        if is_exported(source.path) and not data.holdout_names:
+            raise ConfigError(
+                f"{config.data.source} has the name of the data that {source.path} was trained on, "
+                "but none of the galaxies that it held out: give that folder another name."
+            )
         say(f"the {len(source.holdout):,} galaxies that it was never trained on stay held out")
     else:
         data = make_data(config, standard=standard)
@@ -200,5 +202,4 @@ def _without(source: TrainedModel, config: RunConfig, key: str, why: str, say: S
 
 def is_own(source: TrainedModel, data: str) -> bool:
     """True if the model was trained on that data, however its name is spelled."""
-    own = (source.config.get("data") or {}).get("source")
-    return own is not None and canonical(own) == canonical(data)
+    return learned_from(source, data)

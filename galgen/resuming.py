@@ -11,6 +11,7 @@ from torch import distributed as dist
 
 from galgen.config import RunConfig, load_yaml
 from galgen.errors import CheckpointError, ConfigError, GalgenError
+from galgen.exported import CARD
 from galgen.recovery import Found, latest
 from galgen.runs import CONFIG, LAST, PREVIOUS, newest_begun
 from galgen.training.group import of_first, translated
@@ -48,6 +49,11 @@ def find_begun(run: str | Path | None) -> Path:
     if folder.is_file():
         run_of = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
         raise CheckpointError(f"{folder} is a file: name the run's folder, {run_of}.")
+    if (folder / CARD).is_file():
+        raise CheckpointError(
+            f"{folder} is an exported model, which cannot be resumed, since it holds no "
+            "optimizers: go on with galgen finetune."
+        )
     if not (folder / CONFIG).is_file():
         raise CheckpointError(
             f"{folder} cannot be resumed, since it has no {CONFIG}: start a run with galgen train."

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from galgen.data.classes import label_of
-from galgen.data.source import canonical, left_out
+from galgen.data.source import left_out
 from galgen.data.wanted import MEASURE
 from galgen.errors import ConfigError, OutputError
+from galgen.exported import learned_from, own_data
 from galgen.metrics.conditional import Asked, Pool
 from galgen.metrics.images import Images
 from galgen.training.machine import find_accelerator
@@ -166,18 +167,12 @@ def real_set(
     from galgen.data.sets import open_set
 
     config = config_of(model)
-    own_source = config.get("source")
-    if model is None or (
-        real is not None and (own_source is None or canonical(real) != canonical(str(own_source)))
-    ):
+    if model is None or (real is not None and not learned_from(model, real)):
         return open_set(str(real), seed=seed, **options)
-    if not config.get("source"):
-        raise ConfigError(
-            f"{model.path} does not say which data it was trained on: name it with --real."
-        )
+    source = own_data(model, "name them with --real") if real is None else str(real)
     own = {name: config[name] for name in READING if config.get(name) is not None}
     options = {"bands": model.spec.bands, **own, **options}
-    return open_set(config["source"], seed=int(model.config.get("seed", 0)), **options)
+    return open_set(source, seed=int(model.config.get("seed", 0)), **options)
 
 
 def told(cutouts: CutoutSet | None) -> list[str]:

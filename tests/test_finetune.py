@@ -213,7 +213,7 @@ def test_a_model_of_the_library_alone_needs_data_named(tmp_path: Path) -> None:
     checkpoint_dict: dict[str, Any] = {"state_dict": module.state_dict()}
     module.on_save_checkpoint(checkpoint_dict)
     torch.save(checkpoint_dict, tmp_path / "a.ckpt")
-    with pytest.raises(ConfigError, match=r"a.ckpt does not say what it was trained on"):
+    with pytest.raises(ConfigError, match=r"a.ckpt does not say which data it was trained on"):
         finetune(tmp_path / "a.ckpt", config=SHORT, out=tmp_path / "runs")
     settings = {**SHORT, "data.count": 16}
     assert finetune(tmp_path / "a.ckpt", "sersic", config=settings, out=tmp_path).images == 32
