@@ -16,6 +16,8 @@ _ROUNDING = 1e-3
 #: Where the wanted PSF passes more than `_POWER` of a wave, the kernel may make it `_LOUDER`.
 _POWER = 1e-3
 _LOUDER = 1.03
+#: Squared amplitude of a wave in a PSF of pixels that rounding cannot have made.
+_NOTHING = 1e-24
 #: Largest sum of differences between the wanted PSF and what the kernel makes.
 _WRONG = 1e-3
 #: Light that may lie outside of the kernel: of Gaussians, and of PSFs with wings.
@@ -77,11 +79,7 @@ def difference_kernels(
                 f"{old * unit[1]:.3g} {unit[0]} FWHM already, which is wider than "
                 f"{new * unit[1]:.3g} and cannot be sharpened: give a wider one, {way}."
             )
-    side = max(257, 4 * spec.size + 1)
-    frequency = np.fft.fftfreq(side)
-    seen, passed = (_transform(psf, frequency) for psf in (first, last))
-    power = np.abs(seen) ** 2
-    ratio = passed * seen.conj() / np.maximum(power, 1e-24)
+    ratio, seen, passed = _ratio(first, last, max(257, 4 * spec.size + 1))
     loud = np.abs(ratio)
     for (band, old, new), above in zip(
         pairs, (loud * (np.abs(passed) > _POWER)).max(axis=(1, 2)), strict=True
@@ -95,15 +93,15 @@ def difference_kernels(
             )
     # Where hardly anything is left of a wave in both, it is left out rather than made louder.
     lost = (loud > 1 + 1e-9).any(axis=(1, 2), keepdims=True)
+    power = np.abs(seen) ** 2
     ratio = np.where(lost, ratio * power / (power + _POWER**2), ratio)
-    error = np.fft.ifft2(ratio * seen - passed).real
-    kernels = np.fft.fftshift(np.fft.ifft2(ratio).real, axes=(1, 2))
-    wrong = np.abs(error).sum(axis=(1, 2)).max()
+    wrong = np.abs(np.fft.ifft2(ratio * seen - passed)).sum(axis=(1, 2)).max()
     if wrong > _WRONG:
         raise ConfigError(
             f"{option} {wanted}: no kernel makes it of the PSF that the galaxies carry, the best "
             f"one puts {wrong:.1%} of the light elsewhere: give a wider one, {way}."
         )
+    kernels = np.fft.fftshift(np.fft.ifft2(ratio).real, axes=(1, 2))
     return _cut(kernels, spec.size, _OUTSIDE[last.kind], f"{option} {wanted}"), last
 
 
@@ -115,6 +113,24 @@ def widths(psf: Psf) -> list[float]:
         return list(psf.widths)
     area = 1 / (psf.kernels**2).sum(axis=(1, 2))
     return [float(w) for w in np.sqrt(8 * np.log(2)) * np.sqrt(area / (4 * np.pi))]
+
+
+def _ratio(first: Psf, last: Psf, side: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Transforms (bands, side, side) of the kernel, of the own PSF and of the wanted one."""
+    frequency = np.fft.fftfreq(side)
+    seen, passed = _transform(first, frequency), _transform(last, frequency)
+    # Formulas are good to their last digit however small they are, transforms of pixels are not.
+    floor = _NOTHING if "image" in (first.kind, last.kind) else np.finfo(float).tiny
+    ratio = passed * seen.conj() / np.maximum(np.abs(seen) ** 2, floor)
+    if first.kind == last.kind == "gaussian":
+        # By itself, as the wings of both may be too small for a number.
+        square = frequency[:, None] ** 2 + frequency**2
+        both = zip(widths(first), widths(last), strict=True)
+        between = [max(0.0, new**2 - old**2) ** 0.5 for old, new in both]
+        ratio = np.stack([_analytic("gaussian", width, 0.0, square) for width in between]) + 0j
+    if first.kernels.shape == last.kernels.shape:
+        ratio[(first.kernels == last.kernels).all(axis=(1, 2))] = 1
+    return ratio, seen, passed
 
 
 def _transform(psf: Psf, frequency: NDArray[Any]) -> NDArray[Any]:

@@ -80,11 +80,10 @@ class View:
 
         noise_seed = self.telescope.noise_seed
         noise_seed = seed if noise_seed is None else noise_seed
-        seen = [
-            self._see(galaxy, noise_seed, index)
-            for galaxy, index in zip(flux.numpy(), indices, strict=True)
-        ]
-        return torch.from_numpy(np.stack(seen).astype(np.float32))
+        seen = np.empty((len(flux), *self.spec.shape), np.float32)
+        for place, (galaxy, index) in enumerate(zip(flux.numpy(), indices, strict=True)):
+            seen[place] = self._see(galaxy, noise_seed, index)
+        return torch.from_numpy(seen)
 
     def _see(self, galaxy: NDArray[np.float32], seed: int, index: int) -> NDArray[np.float64]:
         light = galaxy.astype(np.float64)
