@@ -77,8 +77,11 @@ def live(
     log: Path,
     kill_after: float | None = None,
     before: Callable[[], None] | None = None,
+    kill_when: Callable[[], bool] = lambda: False,
 ) -> Life:
-    """Run ``galgen`` in a group of processes of its own, killed after so many seconds."""
+    """Run ``galgen`` in a group of processes of its own, killed after so many seconds, or when it
+    is time to.
+    """
     started = time.monotonic()
     child = os.fork()
     if not child:
@@ -88,7 +91,7 @@ def live(
         found, status = os.waitpid(child, os.WNOHANG)
         if found:
             break
-        if due is not None and time.monotonic() >= due:
+        if (due is not None and time.monotonic() >= due) or kill_when():
             try:
                 os.killpg(child, signal.SIGKILL)
             except ProcessLookupError:

@@ -3,11 +3,14 @@
     python benchmarks/sampling_kills.py                              (some ten minutes on two cores)
     python benchmarks/sampling_kills.py --kills 3 --count 300 --mode fits-1
 
-``galgen sample`` is killed, with all its processes, after a random time, and the same command given
-again, until it ends; then the next folder is begun, until there were so many kills. After every
-kill what lies under its final name has to be whole: a file that reads well and is the one of a run
-that nobody disturbed. At the end the folder has to be that run's folder byte for byte, catalogue
-and all, with nothing missing and nothing left over, and every sum in a FITS file has to be right.
+``galgen sample`` is killed, with all its processes, at a random moment, and the same command given
+again, until it ends; then the next folder is begun, until there were so many kills. One kill in
+five comes after a random time; one in five a moment after all galaxies are there, when catalogue
+and index are made; the others when a random number of galaxies is there, since processes import
+for longer than they draw. After every kill what lies under its final name has to be whole: a file
+that is the one of a run that nobody disturbed, byte for byte. At the end the whole folder has to be
+that run's, catalogue and all, with nothing missing and nothing left over, every sum in a FITS file
+has to be right, and the same command once more has to write no galaxy again.
 
 Modes are ``fits-1`` (one process), ``fits-2`` (two, ``--devices 2``), ``pack-1`` and ``pack-2``.
 The undisturbed run is one of a single process for all modes of a kind. Ends with exit code 1
@@ -19,15 +22,21 @@ from __future__ import annotations
 import argparse
 import filecmp
 import json
+import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
+import time
 import types
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Processes on a CPU, of which there are as many as are asked for.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import numpy as np
 from astropy.io import fits
@@ -40,6 +49,7 @@ from sampling import model_of
 from galgen.data.pack.checking import prepare_check, run_check
 from galgen.data.pack.index import is_pack
 from galgen.data.sets import open_set
+from galgen.io.sums import verify
 from galgen.sampling.rows import DONE
 
 MODES = ("fits-1", "fits-2", "pack-1", "pack-2")
@@ -53,13 +63,19 @@ def plain_main() -> None:
 
 
 def sample(
-    model: Path, out: Path, count: int, mode: str, log: Path, kill_after: float | None = None
+    model: Path,
+    out: Path,
+    count: int,
+    mode: str,
+    log: Path,
+    kill_after: float | None = None,
+    kill_when: Callable[[], bool] = lambda: False,
 ) -> Life:
-    """``galgen sample``, killed after so many seconds."""
+    """``galgen sample``, killed after so many seconds, or when it is time to."""
     kind, processes = mode.split("-")
     command = ["sample", str(model), "-n", str(count), f"--{kind}", "--out", str(out)]
-    command += ["--seed", "3", "--device", "cpu", "--devices", processes]
-    return live(command, log, kill_after, plain_main)
+    command += ["--seed", "3", "--devices", processes]
+    return live(command, log, kill_after, plain_main, kill_when)
 
 
 def files(folder: Path) -> dict[str, Path]:
@@ -105,6 +121,8 @@ def invalid(folder: Path) -> list[str]:
     found = []
     for path in sorted(folder.glob("*.fits")):
         found += broken(path)
+        if not is_pack(folder) and (flaw := verify(path)):
+            found.append(f"{path.name}: {flaw}")
     if is_pack(folder):
         found += [f"{file}: {reason}" for file, reason in run_check(prepare_check(folder), 1)]
     else:
@@ -114,11 +132,12 @@ def invalid(folder: Path) -> list[str]:
 
 def check_after_kill(whole: Path, out: Path) -> list[str]:
     """What a kill has spoilt: nothing that is there by its own name may be."""
+    there = list(out.glob("galaxy_*"))
     if is_pack(out):
-        return unlike(whole, out) if not (out / ".sampling").is_dir() else []
+        there += [out / "pack.json", out / "galaxies.fits", *out.glob("shard-*")]
     return [
         f"{path.name} was there, and not whole"
-        for path in out.glob("galaxy_*")
+        for path in there
         if not filecmp.cmp(whole / path.name, path, shallow=False)
     ]
 
@@ -147,7 +166,7 @@ def moments(mode: str, kills: int, count: int, seed: int, folder: Path) -> dict[
     if not whole.exists():
         life = sample(model, whole, count, f"{kind}-1", folder / "whole.log")
         assert life.code == 0, life.said
-    # How long this mode takes undisturbed, which must not matter to what comes out.
+    # This mode undisturbed, which must not matter to what comes out.
     out = folder / f"{mode}-undisturbed"
     undisturbed = sample(model, out, count, mode, folder / "mode.log")
     faults = [] if undisturbed.code == 0 else [f"exit code: {undisturbed.said[-200:]}"]
@@ -160,9 +179,10 @@ def moments(mode: str, kills: int, count: int, seed: int, folder: Path) -> dict[
     while counts["kills"] < kills:
         out = folder / f"{mode}-{counts['runs']}"
         while True:
-            left = counts["kills"] < kills
-            delay = draw.uniform(0, 1.1 * undisturbed.seconds) if left else None
-            life = sample(model, out, count, mode, folder / "life.log", delay)
+            how: dict[str, Any] = {}
+            if counts["kills"] < kills:
+                how = moment(draw, out, count, undisturbed.seconds)
+            life = sample(model, out, count, mode, folder / "life.log", **how)
             counts["lives"] += 1
             if life.code != -signal.SIGKILL:
                 break
@@ -192,13 +212,30 @@ def moments(mode: str, kills: int, count: int, seed: int, folder: Path) -> dict[
     }
 
 
+def moment(draw: random.Random, out: Path, count: int, seconds: float) -> dict[str, Any]:
+    """When to kill a run, as `kills.live` has it."""
+    kind = draw.random()
+    if kind < 0.2:
+        return {"kill_after": draw.uniform(0, 1.1 * seconds)}
+    wanted = count if kind < 0.4 else draw.randint(rows_done(out, count), count)
+    delay = draw.uniform(0, 0.05 if wanted < count else 0.5)
+    due: list[float] = []
+
+    def now() -> bool:
+        if not due and rows_done(out, count) >= wanted:
+            due.append(time.monotonic() + delay)
+        return bool(due) and time.monotonic() >= due[0]
+
+    return {"kill_when": now}
+
+
 def rows_done(out: Path, count: int) -> int:
     """Galaxies that count as made: the first byte of their row says so."""
     found = 0
     for path in out.glob(".sampling/rows-*"):
-        states = np.fromfile(path, np.uint8)
-        if len(states):
-            found += int((states.reshape(count, -1)[:, 0] == DONE).sum())
+        if size := path.stat().st_size:
+            states = np.memmap(path, np.uint8, "r", shape=(count, size // count))[:, 0]
+            found += int((states == DONE).sum())
     return found
 
 

@@ -103,7 +103,8 @@ def stored(out: Path, count: int) -> int:
 
 def watch(command: list[str], out: Path, count: int) -> dict[str, Any]:
     """Run a command and give what was seen of it."""
-    environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": ""}
     begin = time.monotonic()
     child = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -161,7 +162,7 @@ def main() -> int:
             out = place / kind
             command = [str(Path(sys.executable).with_name("galgen")), "sample", str(model)]
             command += ["-n", str(asked.count), f"--{kind}", "--out", str(out), "--seed", "1"]
-            command += ["--device", "cpu", "--devices", str(asked.devices)]
+            command += ["--devices", str(asked.devices)]
             found = watch(command, out, asked.count)
             gigabytes = sum(path.stat().st_size for path in out.iterdir()) / 1e9
             shutil.rmtree(out)
