@@ -286,13 +286,28 @@ def test_a_changed_pixel_is_damage_and_can_be_mended(tmp_path: Path) -> None:
     assert fits.FITSDiff(found.written, _as(tmp_path, whole)).identical
 
 
-def test_a_file_that_is_cut_short_is_damage_and_can_be_mended(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (6000, "is truncated: HDU 1"),
+        (-8640, "is truncated: HDU 2"),
+        (-2880, "is truncated: HDU 3"),
+        (-2980, "ends within a block"),
+        (-5760, "holds 2 of 3 images"),
+        (-10, "ends within a block"),
+    ],
+)
+def test_a_file_that_is_cut_short_is_damage_and_can_be_mended(
+    tmp_path: Path, left: int, words: str
+) -> None:
     path = drawn(tmp_path, psf="1.3", noise=False)
     whole = path.read_bytes()
-    path.write_bytes(whole[:6000])
+    path.write_bytes(whole[:left])
     (found,) = replay(path, write=tmp_path / "mended")
     assert (found.state, found.same) == ("damaged", False)
-    assert "truncated" in found.told
+    assert words in found.told
+    sure = "has the sums that its headers say: --write FOLDER writes it anew"
+    assert found.told.endswith(sure if left < 0 else "nothing is left of it to compare with")
     assert states(replay(tmp_path / "mended")) == {"identical"}
     difference = fits.FITSDiff(tmp_path / "mended" / path.name, _as(tmp_path, whole))
     assert difference.identical, difference.report()

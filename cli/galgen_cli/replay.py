@@ -71,7 +71,7 @@ def replay(
             talk.say(f"model: {path}")
         counts = {state: sum(one.state == state for one in found) for state in STATES}
         for state, count in counts.items():
-            if count or state == "identical":
+            if count:
                 talk.say(f"{count:,} of {len(found):,} files {STATES[state].format(TOLERANCE)}")
             _tell(talk, [one for one in found if one.state == state and one.told])
         if write is not None:

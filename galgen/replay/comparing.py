@@ -82,23 +82,35 @@ def compare(
         As `machine` gives it.
     """
     pixels = np.ascontiguousarray(drawn, dtype=np.float32)
-    fits = fits_sums(file, pixels)
-    if file.damage is not None:
-        way = (
-            "what is drawn now has the sums that its headers say, so --write FOLDER mends it"
-            if fits
-            else "and what is drawn now is something else again"
-        )
-        return Replayed(file.path, "damaged", f"{file.damage}; {way}", checkpoint=checkpoint)
-    if fits:
+    images = 1 if file.cube else len(pixels)
+    damage = file.damage
+    if damage is None and len(file.sums) < images:
+        damage = f"it holds {len(file.sums)} of {images} images"
+    if damage is not None:
+        told = f"{damage}; {_mending(file, pixels, here)}"
+        return Replayed(file.path, "damaged", told, checkpoint=checkpoint)
+    if fits_sums(file, pixels):
         return Replayed(file.path, "identical", file.note, 0.0, 0.0, checkpoint)
     return _difference(file, pixels, here, checkpoint)
 
 
 def fits_sums(file: Written, pixels: NDArray[np.float32]) -> bool:
     """Whether every image has the sum that the header says."""
-    planes = pixels.reshape(1, -1) if file.cube else pixels.reshape(len(pixels), -1)
-    return list(file.sums) == sums_of_floats(planes)
+    return list(file.sums) == _sums(file, pixels)
+
+
+def _sums(file: Written, pixels: NDArray[np.float32]) -> list[int]:
+    return sums_of_floats(pixels.reshape(1, -1) if file.cube else pixels.reshape(len(pixels), -1))
+
+
+def _mending(file: Written, pixels: NDArray[np.float32], here: Mapping[str, str]) -> str:
+    """Whether what is drawn now is what a damaged file has been."""
+    if not file.sums:
+        return "nothing is left of it to compare with"
+    if list(file.sums) == _sums(file, pixels)[: len(file.sums)]:
+        return "what is drawn now has the sums that its headers say: --write FOLDER writes it anew"
+    others = _others(file.provenance, here) or ["same versions and device"]
+    return f"what is drawn now has other sums than its headers say ({', '.join(others)})"
 
 
 def _difference(

@@ -76,9 +76,9 @@ class Finder:
             except CheckpointError as error:
                 raise CheckpointError(f"{error} {file.path} was drawn by {told}.") from None
         raise CheckpointError(
-            f"{file.path} was drawn by a checkpoint with {told}, which is none of the "
-            f"{len(places)} under ./{RUNS}, in exported folders here and with galgen: name it by "
-            "--checkpoint."
+            f"{file.path} was drawn by a checkpoint with {told}, which is neither under ./{RUNS} "
+            f"nor in an exported folder here nor the one that galgen ships ({len(places):,} looked "
+            "at): name it by --checkpoint."
         )
 
     def _digests(self, place: Path) -> set[str]:

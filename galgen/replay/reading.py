@@ -109,7 +109,7 @@ def read(path: Path) -> Written:
         provenance = read_provenance(path)
     except DataError as error:
         # Of a file that is cut short the first header may be all that is left.
-        provenance, damage = _first_header(raw, path, error), str(error)
+        provenance, damage = _first_header(raw, path, error), _without(path, error)
     if "checkpoint" not in provenance or not {"index", "mix_row", "film_from"} & provenance.keys():
         raise DataError(
             f"{path} cannot be replayed: its header does not say which galaxy of which checkpoint "
@@ -117,11 +117,11 @@ def read(path: Path) -> Written:
         )
     sums: list[int | None] = []
     losses: list[float] = []
-    cube, note = False, ""
+    cube, note, end = False, "", 0
     try:
         for place, hdu in enumerate(walk(raw, path)):
             header = hdu.header
-            name = header.get("EXTNAME") or f"HDU {place}"
+            name, end = header.get("EXTNAME") or f"HDU {place}", hdu.end
             if not _holds(header, raw[hdu.data : hdu.end]):
                 damage = damage or f"the pixels of {name} are not those of its DATASUM"
             elif "CHECKSUM" in header and fold(sum_of_bytes(raw[hdu.begin : hdu.end])) % _WHOLE:
@@ -131,9 +131,16 @@ def read(path: Path) -> Written:
                 sums.append(int(stored) if stored.isdigit() else None)
                 losses += _losses(header)
                 cube |= "BANDS" in header
+        if end != len(raw):
+            damage = damage or "the file ends within a block, or goes on behind its last HDU"
     except DataError as error:
-        damage = damage or str(error)
+        damage = damage or _without(path, error)
     return Written(path, provenance, tuple(sums), damage, note, cube, tuple(losses) or None)
+
+
+def _without(path: Path, error: DataError) -> str:
+    """What an error says of a file, without its name."""
+    return str(error).removeprefix(f"{path} ").removesuffix(".")
 
 
 def _bytes_of(path: Path) -> bytes:
