@@ -22,6 +22,7 @@ from galgen.checkpoint import TrainedModel, load
 from galgen.data.sersic import simulate
 from galgen.galsim import GeneratedCatalog, GeneratedGalaxy
 from galgen.galsim.profile import tapered, without_sky
+from galgen.io.psf import read_psf
 from galgen.measure.photometry import measure
 from galgen.train import train
 
@@ -65,12 +66,15 @@ def flux(model: TrainedModel, n: int) -> None:
 def own_pixels(model: TrainedModel, n: int) -> None:
     """Drawn through the PSF of its layer, a galaxy is the image that galgen makes itself."""
     spec, own = model.spec, model.sample(n, noise=False).numpy().astype(float)
+    psf = read_psf(model.module.options["psf"], spec)
+    assert psf is not None
+    assert psf.kind == "gaussian"
     inner = slice(spec.size // 8, -spec.size // 8)
     for method in ("auto", "no_pixel"):
         worst = 0.0
         for i in range(n):
             galaxy = GeneratedGalaxy(model, i, sky="keep", taper=0)
-            for row, fwhm in enumerate(spec.psf_fwhm or ()):
+            for row, fwhm in enumerate(psf.fwhm or ()):
                 seen = galsim.Convolve(galaxy[spec.bands[row]], galsim.Gaussian(fwhm=fwhm))
                 image = seen.drawImage(
                     nx=spec.size, ny=spec.size, scale=spec.pixel_scale, method=method, dtype=float

@@ -19,7 +19,7 @@ from galgen.train import prepare
 from galgen_cli.main import app
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-#: Examples of several runs, with tests of their own below, and of GalSim, in test_galsim.py.
+#: Examples of several runs, with tests of their own below, and of GalSim, in test_galsim_files.py.
 APART = {"chain", "freezing", "galsim"}
 #: Each example with its data (None: built in) and the example whose run it starts from.
 NEEDS: dict[str, tuple[str | None, str | None]] = {

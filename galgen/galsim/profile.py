@@ -8,9 +8,8 @@ import galsim
 import numpy as np
 from numpy.typing import NDArray
 
-
-#: The sky's level is taken from the outer 1/8 of a picture on each side. Networks make the outermost
-#: pixels brighter or darker than those next to them, so a narrow border misleads.
+#: The sky's level is taken from the outer 1/8 of a picture on each side. Networks make the pixels
+#: at the very edge brighter or darker than those next to them, so a narrow border misleads.
 BORDER = 8
 
 
