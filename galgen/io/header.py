@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from galgen.bands import ImageSpec
 from galgen.errors import DataError
 from galgen.io.atomic import replacing
-from galgen.io.cards import LENGTH, Value, fitting
+from galgen.io.cards import Value, fitting
 from galgen.io.cards import fits_text as fits_text
 from galgen.io.hdu import STRUCTURE, open_headers
+from galgen.io.heads import say_if_long
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -123,10 +124,11 @@ def galaxy_hdus(
     primary = fits.PrimaryHDU(pixels if cube and not apart else None)
     primary.header["SIMULATE"] = (True, "made by a generator, not observed")
     primary.header["CREATOR"] = "galgen"
+    if apart or not cube:
+        primary.header["NEXTEND"] = (1 if cube else spec.n_bands, "image HDUs that follow")
     for keyword, value, comment in provenance_cards(provenance):
         primary.header[keyword] = (value, comment) if comment else value
-    if any(len(card.image) > LENGTH for card in primary.header.cards):
-        primary.header["LONGSTRN"] = ("OGIP 1.0", "a text goes on in CONTINUE cards")
+    say_if_long(primary.header)
     hdus: list[Any] = [primary]
     stretch = provenance.get("stretch")
     if cube:
@@ -242,7 +244,17 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     numbers = _read_conditions(primary)
     if numbers:
         provenance["conditions"] = numbers
-    known = {"SIMULATE", "CREATOR", "BANDS", "WCSDUMMY", "WCSAXES", "BUNIT", "PIXSCALE", "RADESYS"}
+    known = {
+        "SIMULATE",
+        "CREATOR",
+        "NEXTEND",
+        "BANDS",
+        "WCSDUMMY",
+        "WCSAXES",
+        "BUNIT",
+        "PIXSCALE",
+        "RADESYS",
+    }
     known |= {*STRUCTURE, *_KEYS, "STRETCH", "LONGSTRN"}
     for card, value in primary.items():
         if card in known or card[:5] in ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT"):

@@ -89,3 +89,9 @@ def astropy_headers(hdus: list[Any]) -> list[bytes]:
         headers.append(join_cards(cards))
         at += size + padded(hdu.size)
     return headers
+
+
+def say_if_long(header: Any) -> None:
+    """LONGSTRN, where a text of astropy's header goes on in CONTINUE cards."""
+    if any(len(card.image) > LENGTH for card in header.cards):
+        header["LONGSTRN"] = ("OGIP 1.0", "a text goes on in CONTINUE cards")

@@ -66,6 +66,8 @@ def verify(path: str | Path) -> str | None:
         return str(error)
     view = memoryview(raw)
     for number, hdu in enumerate(hdus):
+        if number > 0 and "XTENSION" not in hdu.header:
+            return f"{path} is damaged: what follows HDU {number - 1} is no HDU."
         if hdu.end > len(raw):
             return f"{path} is truncated: it ends inside the last block of HDU {number}."
         stated = hdu.header.get("DATASUM")
@@ -79,6 +81,8 @@ def verify(path: str | Path) -> str | None:
             )
         if fold(total + sum_of_bytes(view[hdu.begin : hdu.data])) != _WHOLE:
             return f"{path} is damaged: CHECKSUM of {_named(number, hdu)} does not hold."
+    if len(hdus) - 1 != hdus[0].header.get("NEXTEND", len(hdus) - 1):
+        return f"{path} is truncated: images that its first HDU counts are missing."
     if hdus[-1].end < len(raw):
         return f"{path} is damaged: there is more behind its last HDU."
     return None

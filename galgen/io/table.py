@@ -16,10 +16,20 @@ from numpy.typing import NDArray
 
 from galgen.errors import DataError
 from galgen.io.atomic import replacing
-from galgen.io.cards import BLOCK, END, LENGTH, Value, fits_text, format_card, padded
+from galgen.io.cards import (
+    BLOCK,
+    END,
+    LENGTH,
+    Value,
+    fits_text,
+    fitting,
+    join_cards,
+    padded,
+    split_cards,
+)
 from galgen.io.checksum import fold, sum_of_bytes
 from galgen.io.hdu import parse_header
-from galgen.io.heads import Head, astropy_headers
+from galgen.io.heads import SUM_CARDS, Head, astropy_headers, say_if_long
 
 #: Kind and width of a column in numpy -> letter of TFORMn.
 _LETTERS = {"b1": "L", "u1": "B", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
@@ -99,22 +109,33 @@ def _heads(
 ) -> tuple[Head, Head]:
     from astropy.io import fits
 
-    columns = []
-    for name in native.names or ():
+    header = fits.Header()
+    for keyword, fact, comment in (
+        ("XTENSION", "BINTABLE", "binary table extension"),
+        ("BITPIX", 8, "array data type"),
+        ("NAXIS", 2, "number of array dimensions"),
+        ("NAXIS1", stored.itemsize, "bytes in a row"),
+        ("NAXIS2", count, "number of rows"),
+        ("PCOUNT", 0, "number of group parameters"),
+        ("GCOUNT", 1, "number of groups"),
+        ("TFIELDS", len(stored.names or ()), "number of columns"),
+    ):
+        header[keyword] = (fact, comment)
+    for k, name in enumerate(native.names or (), start=1):
         code = native[name].kind + str(native[name].itemsize)
-        form = f"{stored[name].itemsize}A" if code[0] == "S" else _LETTERS[code]
-        unit = units.get(name)
-        columns.append(fits.Column(fits_text(name), form, unit and fits_text(unit)))
-    table = fits.BinTableHDU.from_columns(columns, nrows=0)
+        header[f"TTYPE{k}"] = fits_text(name)
+        header[f"TFORM{k}"] = f"{stored[name].itemsize}A" if code[0] == "S" else _LETTERS[code]
+        if name in units:
+            header[f"TUNIT{k}"] = fits_text(units[name])
     for keyword, card in cards.items():
-        value, *comment = card if isinstance(card, tuple) else (card,)
+        value, comment = card if isinstance(card, tuple) else (card, "")
         value = fits_text(value) if isinstance(value, str) else value
-        table.header[keyword] = (value, *map(fits_text, comment))
-    first, second = astropy_headers([fits.PrimaryHDU(), table])
-    at = second.index(b"NAXIS2  =")
-    rows = format_card("NAXIS2", count, table.header.comments["NAXIS2"])
-    assert rows is not None
-    return Head.of(first), Head.of(second[:at] + rows + second[at + LENGTH :])
+        header[keyword] = (value, fitting(value, fits_text(comment)))
+    say_if_long(header)
+    # With a table behind it a primary HDU says that there may be one.
+    (first, _) = astropy_headers([fits.PrimaryHDU(), fits.BinTableHDU()])
+    images = split_cards(header.tostring().encode("ascii"))
+    return Head.of(first), Head.of(join_cards(images + SUM_CARDS))
 
 
 def _as_stored(piece: NDArray[Any], native: np.dtype[Any], stored: np.dtype[Any]) -> NDArray[Any]:
