@@ -18,7 +18,8 @@ from galgen.checkpoint import TrainedModel
 from galgen.errors import CheckpointError, ConfigError, OutputError
 from galgen.export import Sharing, export
 from galgen.io.header import read_provenance
-from galgen.sample import picture, sample
+from galgen.sample import sample
+from galgen.sampling.sinks import picture
 from galgen.stretch import Stretch
 from tiny import KINDS, classes_folder, run
 
@@ -126,10 +127,11 @@ def test_files_are_valid_and_say_where_they_come_from(
     model = checkpoint.load(trained)
     written = sample(model, 3, seed=4, start=10, formats=["fits"], cube=cube, out=tmp_path / "out")
     assert written.count == 3
-    assert sorted(p.name for p in written.folder.iterdir()) == [
+    assert sorted(p.name for p in written.folder.iterdir() if p.suffix != ".parquet") == [
         "catalogue.fits",
         *(f"galaxy_{i:06d}.fits" for i in (10, 11, 12)),
         "overview.png",
+        "sampling.json",
     ]
     with fits.open(written.folder / "galaxy_000011.fits", checksum=True) as hdus:
         hdus.verify("exception")
@@ -202,8 +204,8 @@ def test_numbers(measured: Path, tmp_path: Path) -> None:
     where = "width=1.8..2.2, height=2"
     written = sample(model, 12, seed=3, where=where, formats=["fits"], out=tmp_path / "out")
     table = Table.read(written.catalogue)
-    assert table.colnames == [
-        "file", "seed", "sample", "label", "height_requested", "width_requested",
+    assert table.colnames[:7] == [
+        "file", "sample", "seed", "sha256", "label", "height_requested", "width_requested",
     ]  # fmt: skip
     assert set(table["height_requested"]) == {2.0}
     widths = np.asarray(table["width_requested"])
@@ -316,7 +318,7 @@ def test_what_cannot_be_drawn(
 def test_galaxies_are_never_overwritten(trained: Path, tmp_path: Path) -> None:
     sample(trained, 1, formats=["png"], out=tmp_path / "out")
     before = (tmp_path / "out/galaxy_000000.png").read_bytes()
-    with pytest.raises(OutputError, match="holds files already"):
+    with pytest.raises(OutputError, match=r"galaxies of another request \(seed 0 and not 9\)"):
         sample(trained, 1, seed=9, formats=["png"], out=tmp_path / "out")
     assert (tmp_path / "out/galaxy_000000.png").read_bytes() == before
 
@@ -365,9 +367,9 @@ def test_a_picture_has_red_first_whatever_the_order_of_the_bands() -> None:
     stretch = Stretch.fit(torch.rand(4, 3, 4, 4) * 255, "linear")
     for bands in (("R", "G", "B"), ("B", "G", "R"), ("G", "B", "R")):
         spec = ImageSpec(size=4, bands=bands, display=True)
-        shown = picture(torch.stack([planes[band] for band in bands]), spec, stretch)
+        shown = picture(np.stack([planes[band] for band in bands]), spec, stretch)
         assert shown[:, 0, 0].tolist() == [200, 100, 50]
     # Names of one's own are given to the places of a picture, which they keep.
     spec = ImageSpec(size=4, bands=("g", "r", "i"), display=True)
-    shown = picture(torch.stack([red, green, blue]), spec, stretch)
+    shown = picture(np.stack([red, green, blue]), spec, stretch)
     assert shown[:, 0, 0].tolist() == [200, 100, 50]

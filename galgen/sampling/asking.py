@@ -90,6 +90,8 @@ def check(model: TrainedModel, task: Task, n: int) -> Layout:
         If there is such a thing.
     """
     layout = Layout(model, task, task.start + n - 1)
+    # Refuses a model that never saw data.
+    _ = model.stretch
     model.module.sample_conditions([task.start], task.seed, task.request)
     for view in layout.views:
         model.module.renderer(task.seed, view.look)

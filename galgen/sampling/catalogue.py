@@ -21,17 +21,24 @@ from galgen.sampling.rows import DONE, MISSED, Rows, done
 FITS, PARQUET = "catalogue.fits", "catalogue.parquet"
 #: So many galaxies that were left out are named.
 _NAMED = 20
+#: Rows of a part of a table.
+_MANY = 4096
 
 
 def table_rows(layout: Layout, stores: Sequence[Rows]) -> Iterator[NDArray[Any]]:
-    """Yield the catalogue's rows, some at a time."""
+    """Yield the catalogue's rows, `_MANY` at a time whatever the stores, at least once."""
     dtype = table_type(layout.columns)
     names = list(dtype.names or ())
+    left = np.empty(0, dtype)
     for rows in done(stores):
         found = np.empty(len(rows), dtype)
         for name in names:
             found[name] = rows[name]
-        yield found
+        left = np.concatenate([left, found])
+        while len(left) > _MANY:
+            yield left[:_MANY]
+            left = left[_MANY:]
+    yield left
 
 
 def summary(layout: Layout, stores: Sequence[Rows]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def typed(
         "psf": _several(psf, ";", "--psf"),
         "pixel_scale": _several(pixel_scale, ";", "--pixel-scale", _positive),
         "size": _several(stamp, ";", "--stamp", _whole),
-        "noise": _several(noise, ";", "--noise"),
+        "noise": _several(noise, ";", "--noise", _noise),
     }
     counts = {name: len(values) for name, values in given.items() if values}
     most = max(counts.values(), default=0)
@@ -131,6 +131,10 @@ def _positive(text: str, option: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ConfigError(f"{option} {text}: give arcsec per pixel, a number above 0.")
     return value
+
+
+def _noise(text: str, option: str) -> str | None:
+    return None if text.lower() == "none" else text
 
 
 def _whole(text: str, option: str) -> int:

@@ -1,0 +1,248 @@
+"""A set of galaxies can be gone on with at any moment, in any parts, and ends the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from galgen import checkpoint
+from galgen.checkpoint import TrainedModel
+from galgen.errors import ConfigError, OutputError
+from galgen.sample import go_on, sample
+from galgen.sampling.engine import Engine
+from galgen.sampling.folder import WORK
+from tiny import run
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    """A tiny model with a number that can be measured."""
+    outcome = run(tmp_path_factory.mktemp("jobs"), data__condition="mag_r", recipe__lr=0.01)
+    return checkpoint.load(outcome.run)
+
+
+@pytest.fixture(scope="module")
+def whole(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """80 galaxies that nobody disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "set"
+    made = sample(model, 80, formats=["fits", "png"], out=out)
+    assert (made.made, made.complete) == (80, True)
+    return content(out)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a set but what tells its history."""
+    assert not (folder / WORK).exists()
+    left = {"sampling.json"}
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name not in left}
+
+
+def stop_after(patch: pytest.MonkeyPatch, galaxies: int) -> None:
+    """End the making of galaxies as an error would, once so many are stored."""
+    store, stored = Engine._write, [0]
+
+    def write(self: Engine, *rest: Any) -> None:
+        if stored[0] >= galaxies:
+            raise KeyboardInterrupt
+        stored[0] += 1
+        store(self, *rest)
+
+    patch.setattr(Engine, "_write", write)
+
+
+@pytest.mark.parametrize("galaxies", [0, 1, 40, 79])
+def test_an_interrupted_set_ends_as_one_that_nobody_disturbed(
+    model: TrainedModel,
+    whole: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    galaxies: int,
+) -> None:
+    asked = {"formats": ["fits", "png"], "out": tmp_path / "set"}
+    with monkeypatch.context() as patch:
+        stop_after(patch, galaxies)
+        with pytest.raises(KeyboardInterrupt):
+            sample(model, 80, **asked)
+    assert not (tmp_path / "set/catalogue.fits").exists()
+    again = sample(model, 80, **asked)
+    assert again.made == 80 - galaxies
+    assert content(tmp_path / "set") == whole
+
+
+def test_damaged_and_missing_files_are_made_anew_and_others_left_alone(
+    model: TrainedModel, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    asked = {"formats": ["fits", "png"], "out": tmp_path / "set"}
+    sample(model, 80, **asked)
+    (tmp_path / "set/galaxy_000003.fits").unlink()
+    (tmp_path / "set/galaxy_000050.png").write_bytes(b"no picture")
+    damaged = bytearray((tmp_path / "set/galaxy_000077.fits").read_bytes())
+    damaged[-3000] ^= 1
+    (tmp_path / "set/galaxy_000077.fits").write_bytes(damaged)
+    before = os.stat(tmp_path / "set/galaxy_000004.fits").st_mtime_ns
+    said: list[str] = []
+    again = sample(model, 80, **asked, say=said.append)
+    assert again.made == 3
+    assert said == [f"77 of 80 galaxies are in {tmp_path / 'set'} and whole: going on"]
+    assert content(tmp_path / "set") == whole
+    assert os.stat(tmp_path / "set/galaxy_000004.fits").st_mtime_ns == before
+    assert sample(model, 80, **asked).made == 0
+
+
+def test_a_set_can_be_made_longer(
+    model: TrainedModel, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    sample(model, 30, formats=["fits", "png"], out=tmp_path / "set")
+    longer = go_on(tmp_path / "set", model, 80)
+    assert (longer.made, longer.count) == (50, 80)
+    found = content(tmp_path / "set")
+    assert found == whole
+    with pytest.raises(OutputError, match="holds 80 of these galaxies, and -n 79 is less"):
+        go_on(tmp_path / "set", model, 79)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_parts_of_a_set_are_the_set(
+    model: TrainedModel, whole: dict[str, bytes], tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    asked = {"formats": ["fits", "png"], "out": tmp_path / "set"}
+    parts = [sample(model, 80, **asked, shard=(i, 3)) for i in order]
+    assert [part.complete for part in parts] == [False, False, True]
+    assert [part.count for part in parts[:2]] == [(26, 27, 27)[i] for i in order[:2]]
+    assert content(tmp_path / "set") == whole
+    with pytest.raises(ConfigError, match="--shard 3/3: give i/n with i from 0 to n - 1"):
+        sample(model, 80, **asked, shard=(3, 3))
+    with pytest.raises(ConfigError, match="name the folder of all parts by --out"):
+        sample(model, 80, shard=(0, 3))
+
+
+def test_parts_are_of_one_number(model: TrainedModel, tmp_path: Path) -> None:
+    sample(model, 8, out=tmp_path / "set", shard=(0, 2))
+    with pytest.raises(OutputError, match="was begun in 2 parts and not 4: give --shard i/2"):
+        sample(model, 8, out=tmp_path / "set", shard=(1, 4))
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_set(
+    model: TrainedModel, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    made = sample(model, 80, formats=["fits", "png"], out=tmp_path / "set", device="cpu", devices=2)
+    assert made.made == 80
+    assert content(tmp_path / "set") == whole
+
+
+def test_the_batch_changes_nothing(
+    model: TrainedModel, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    sample(model, 80, formats=["fits", "png"], out=tmp_path / "set", batch=1)
+    assert content(tmp_path / "set") == whole
+
+
+def test_every_row_of_the_catalogue_is_true(
+    model: TrainedModel, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Sums are those of the files, and what is measured is measured on what stands in them."""
+    import hashlib
+
+    from galgen.io import read_cutout
+    from galgen.measure.photometry import measure
+
+    for name, data in whole.items():
+        (tmp_path / name).write_bytes(data)
+    table = Table.read(tmp_path / "catalogue.fits", unit_parse_strict="silent")
+    assert table["sample"].tolist() == list(range(80))
+    flux = np.stack([read_cutout(tmp_path / str(name)).pixels for name in table["file"]])
+    for row in table:
+        assert hashlib.sha256(whole[str(row["file"])]).hexdigest() == str(row["sha256"])
+        png = str(row["file"]).replace(".fits", ".png")
+        assert hashlib.sha256(whole[png]).hexdigest() == str(row["sha256_png"])
+    found = measure(flux, model.spec)
+    for name in ("detected", "x", "radius", "ellipticity", "flux_g", "mag_r", "colour"):
+        assert np.array_equal(np.asarray(table[name]), found[name], equal_nan=True), name
+    assert np.array_equal(table["mag_r_measured"], table["mag_r"], equal_nan=True)
+    error = (table["mag_r_measured"] - table["mag_r_requested"])[np.asarray(table["detected"])]
+    assert table.meta["COND1"] == "mag_r"
+    assert table.meta["BIAS1"] == pytest.approx(float(np.median(error)))
+    assert table.meta["NFAIL1"] == 80 - len(error)
+
+
+def test_galaxies_of_another_request_and_foreign_files_are_refused(
+    model: TrainedModel, tmp_path: Path
+) -> None:
+    sample(model, 2, formats=["fits"], out=tmp_path / "set")
+    before = content(tmp_path / "set")
+    for changes, words in (
+        ({"seed": 1}, "seed 0 and not 1"),
+        ({"truncation": 0.5}, "look .*truncation"),
+        ({"where": {"mag_r": 20}}, "request nothing and not where=mag_r=20.0"),
+        ({"formats": ["png"]}, "kinds fits and not png"),
+        ({"start": 5}, "start 0 and not 5"),
+    ):
+        with pytest.raises(OutputError, match=words):
+            sample(model, 2, **{"formats": ["fits"], **changes}, out=tmp_path / "set")
+    assert content(tmp_path / "set") == before
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"holds files already \(notes.txt\)"):
+        sample(model, 2, out=foreign)
+    assert [p.name for p in foreign.iterdir()] == ["notes.txt"]
+    (tmp_path / "set/sampling.json").write_text("{}")
+    with pytest.raises(OutputError, match=r"sampling.json is no record that this galgen reads"):
+        sample(model, 2, formats=["fits"], out=tmp_path / "set")
+    with pytest.raises(OutputError, match="holds no set of galaxies that was begun"):
+        go_on(foreign, model)
+
+
+def test_another_checkpoint_is_another_set(model: TrainedModel, tmp_path: Path) -> None:
+    sample(model, 2, out=tmp_path / "set")
+    record = json.loads((tmp_path / "set/sampling.json").read_text())
+    record["model"]["checkpoint"] = "0" * 64
+    (tmp_path / "set/sampling.json").write_text(json.dumps(record))
+    with pytest.raises(OutputError, match="another checkpoint"):
+        sample(model, 2, out=tmp_path / "set")
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_is_lost(
+    model: TrainedModel,
+    whole: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = {"formats": ["fits", "png"], "out": tmp_path / "set"}
+    write, written = Path.write_bytes, [0]
+
+    def full(self: Path, data: bytes) -> int:
+        written[0] += 1
+        if written[0] > 50:
+            write(self, data[:100])
+            raise OSError(28, "No space left on device", str(self))
+        return write(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\)"):
+            sample(model, 80, **asked)
+    assert not [p for p in (tmp_path / "set").iterdir() if p.name.endswith(".tmp")]
+    for path in (tmp_path / "set").glob("*.fits"):
+        fits.open(path, checksum=True).verify("exception")
+    sample(model, 80, **asked)
+    assert content(tmp_path / "set") == whole
+
+
+def test_a_pack_holds_what_files_would(model: TrainedModel, tmp_path: Path) -> None:
+    from galgen.data.sets import open_set
+
+    made = sample(model, 40, pack=True, out=tmp_path / "pack")
+    assert made.complete
+    found = open_set(tmp_path / "pack")
+    pixels = np.stack([found.read([k])[0] for k in range(40)])
+    assert np.array_equal(pixels, model.sample(40).numpy())
+    assert sample(model, 40, pack=True, out=tmp_path / "pack").made == 0
