@@ -52,8 +52,8 @@ class GeneratedCatalog:
     noise
         Keep the noise that the model adds behind the telescope, where it has some of its own.
     sky
-        ``border``: take off the median of each band's border, an eighth of the side wide;
-        ``keep``: leave it.
+        ``border``: take off the level of each band's border, an eighth of the side wide, as
+        `galgen.galsim.profile.sky_level` has it; ``keep``: leave it.
     taper
         Pixels at the edges over which a picture falls to 0; by default a sixteenth of its side.
     pixel_scale

@@ -6,6 +6,7 @@ from typing import Any
 
 import galsim
 import numpy as np
+from astropy.stats import sigma_clipped_stats
 from numpy.typing import NDArray
 
 #: The sky's level is taken from the outer 1/8 of a picture on each side. Networks make the pixels
@@ -14,12 +15,15 @@ BORDER = 8
 
 
 def sky_level(images: NDArray[Any]) -> NDArray[Any]:
-    """Median (C,) of the border of images (C, side, side)."""
+    """Level (C,) of the border of images (C, side, side): its median, clipped at 3 sigma, since
+    neighbours may stand there.
+    """
     side = images.shape[-1]
     width = max(1, side // BORDER)
     outside = np.ones((side, side), dtype=bool)
     outside[width : side - width, width : side - width] = False
-    return np.asarray(np.median(images[:, outside], axis=1))
+    stats = sigma_clipped_stats(images[:, outside], axis=1, stdfunc="mad_std")
+    return np.asarray(stats[1])
 
 
 def without_sky(images: NDArray[Any]) -> NDArray[Any]:
