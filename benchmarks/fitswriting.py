@@ -29,7 +29,7 @@ import numpy as np
 from astropy.io import fits
 
 from galgen.bands import ImageSpec
-from galgen.io.atomic import replacing
+from galgen.io.atomic import write_whole
 from galgen.io.galaxyfile import GalaxyWriter
 from galgen.io.header import galaxy_hdus
 
@@ -96,9 +96,7 @@ def compare(size: int, bands: int, cube: bool, count: int, folder: Path) -> dict
     writer = GalaxyWriter(spec, shared, cube=cube)
 
     def galgen(k: int, path: Path) -> None:
-        data = writer.encode(fluxes[k], own_facts(k)).data
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
+        write_whole(path, writer.encode(fluxes[k], own_facts(k)).data)
 
     def sums(k: int, path: Path) -> None:
         prepared[k].writeto(path, checksum=True)

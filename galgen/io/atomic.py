@@ -69,6 +69,35 @@ def replacing(
             temporary.unlink()
 
 
+def write_whole(path: str | Path, data: bytes, way_out: str = ELSEWHERE) -> None:
+    """`replacing` for a file whose bytes are all there: quicker, for folders of many small files.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or cannot be written, or the disk is full.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+    try:
+        number = os.open(temporary, flags, 0o666)
+        try:
+            written = os.write(number, data)
+            while written < len(data):
+                written += os.write(number, memoryview(data)[written:])
+        finally:
+            os.close(number)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
+        reason = error.strerror or str(error)
+        raise OutputError(f"{path} cannot be written ({reason}): {way_out}") from error
+
+
 def _sync(path: Path, flags: int) -> None:
     number = os.open(path, flags)
     try:

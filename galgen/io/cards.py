@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 LENGTH = 80
 #: A file is made of blocks of so many bytes.
@@ -33,9 +34,9 @@ def format_value(value: Value) -> str:
         quoted = "'{:8}'".format(value.replace("'", "''")) if value else "''"
         return quoted.ljust(20) if value else quoted
     if isinstance(value, bool):
-        return "T".rjust(20) if value else "F".rjust(20)
+        return "                   T" if value else "                   F"
     if isinstance(value, int):
-        return str(value).rjust(20)
+        return f"{value:20d}"
     text = repr(value).replace("e", "E")
     if len(text) > 20:
         digits, e, power = text.partition("E")
@@ -45,8 +46,8 @@ def format_value(value: Value) -> str:
 
 def fitting(value: Value, comment: str) -> str:
     """A comment as far as it has room behind a value; a text of several cards has room for all."""
-    if not isinstance(value, str):
-        return comment
+    if not isinstance(value, str) or len(value) <= 8:
+        return comment[:47]
     room = LENGTH - 13 - len(format_value(value))
     return comment if room < -3 else comment[: max(0, room)].rstrip()
 
@@ -63,13 +64,20 @@ def format_card(keyword: str, value: Value, comment: str = "") -> bytes | None:
     comment
         Cut off where it has no room.
     """
-    if len(keyword) > 8:
-        return None
     text = format_value(value)
-    if len(text) > LENGTH - 10:
+    if len(text) == 20 and len(keyword) <= 8:
+        before, behind = _frame(keyword, comment)
+        return f"{before}{text}{behind}".encode("ascii")
+    if len(text) > LENGTH - 10 or len(keyword) > 8:
         return None
     card = f"{keyword:8}= {text} / {comment}" if comment else f"{keyword:8}= {text}"
     return card[:LENGTH].ljust(LENGTH).encode("ascii")
+
+
+@lru_cache(maxsize=1024)
+def _frame(keyword: str, comment: str) -> tuple[str, str]:
+    """What stands on a card before and behind a value of 20 signs."""
+    return f"{keyword:8}= ", (f" / {comment}" if comment else "")[:50].ljust(50)
 
 
 def split_cards(raw: bytes, start: int = 0) -> list[bytes]:

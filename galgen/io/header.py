@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from galgen.bands import ImageSpec
 from galgen.errors import DataError
-from galgen.io.atomic import replacing
+from galgen.io.atomic import write_whole
 from galgen.io.cards import Value, fitting
 from galgen.io.cards import fits_text as fits_text
 from galgen.io.hdu import STRUCTURE, open_headers
@@ -102,9 +102,7 @@ def write_galaxy(
     """
     from galgen.io.galaxyfile import writer_for
 
-    data = writer_for(spec, cube).encode(flux, provenance).data
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    write_whole(path, writer_for(spec, cube).encode(flux, provenance).data)
 
 
 def galaxy_hdus(
@@ -175,6 +173,8 @@ def provenance_cards(provenance: Mapping[str, Any]) -> Iterator[tuple[str, Value
 
 
 def _plain(value: Any) -> Value:
+    if type(value) is int:
+        return value
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)

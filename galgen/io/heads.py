@@ -64,7 +64,7 @@ class Head:
             head[at : at + LENGTH] = card
         if cards:
             total += short_sum(b"".join(cards))
-        field = f"'{data_sum:<8}'".ljust(_FIELD).encode("ascii")
+        field = (b"'%-8d'" % data_sum).ljust(_FIELD)
         head[self.datasum : self.datasum + _FIELD] = field
         # The value begins in the middle of a word.
         total += short_sum(b"\0\0" + field + b"\0\0")
