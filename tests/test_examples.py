@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from galgen.config import load_yaml, parse_settings
 from galgen.train import prepare
 from galgen_cli.main import app
+from tiny import classes_folder
+from tiny import run as tiny_run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Examples of several runs, with tests of their own below, and of GalSim, in test_galsim_files.py.
@@ -162,3 +164,25 @@ def test_simulated_galaxies_are_written(workdir: Path) -> None:
     assert np.load("fluxes/simulated.npy").shape == (6, 3, 32, 32)
     assert len(Table.read("fluxes/catalogue.fits")) == 6
     assert Path("fluxes/overview.png").is_file()
+
+
+def test_galaxies_are_measured_by_photutils(workdir: Path) -> None:
+    model = tiny_run(workdir / "runs", data__size=24, recipe__lr=0.01).run
+    said = script("ccddata.py", str(model), "-n", "4", "--out", "images")
+    assert "4 galaxies in nmgy, i band" in said
+    assert len(list(Path("images").glob("galaxy_*_i.fits"))) == 4
+
+
+def test_a_classifier_learns_from_generated_galaxies(workdir: Path) -> None:
+    blobs = classes_folder(workdir / "blobs", {"edge": 30, "round": 30})
+    changes = {"data__source": str(blobs), "data__count": None, "recipe__lr": 0.01}
+    model = tiny_run(workdir / "runs", **changes).run
+    said = script("generated_dataset.py", str(model), "-n", "40").splitlines()
+    assert said[0] == "54 real and 40 generated galaxies of edge, round"
+    assert [line.split(":")[0] for line in said[1:]] == [
+        "learnt from real",
+        "learnt from real and generated",
+    ]
+    assert all("of 6 real galaxies right" in line for line in said[1:])
+    named = script("generated_dataset.py", str(model), "--data", str(blobs), "-n", "40")
+    assert named.startswith("60 real and 40 generated galaxies")

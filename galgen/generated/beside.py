@@ -15,6 +15,7 @@ from galgen.conditions import Conditions
 from galgen.data.module import CutoutDataModule
 from galgen.data.sets import CutoutSet, open_set
 from galgen.errors import ConfigError
+from galgen.exported import own_data
 from galgen.generated.datasets import GeneratedDataset, GeneratedStream
 from galgen.generated.items import Item, Space, Transform, check_space, item, rows_of
 from galgen.randomness import generator
@@ -28,7 +29,8 @@ class RealDataset(Dataset[Any]):
     ----------
     source
         A `CutoutDataModule`, whose training galaxies these are; a set of
-        `galgen.data.sets.open_set`; or a folder, pack or name for that.
+        `galgen.data.sets.open_set`; a folder, pack or name for that; or None for the galaxies that
+        the model of `beside` was trained on, read as its run read them.
     beside
         Generated galaxies to stand beside: gives the space, the stretch, the classes and numbers,
         and the transform; and the size and bands that a folder is opened with.
@@ -50,7 +52,7 @@ class RealDataset(Dataset[Any]):
 
     def __init__(
         self,
-        source: CutoutDataModule | CutoutSet | str | Path,
+        source: CutoutDataModule | CutoutSet | str | Path | None,
         beside: GeneratedDataset | GeneratedStream | None = None,
         *,
         space: Space | None = None,
@@ -58,6 +60,8 @@ class RealDataset(Dataset[Any]):
         held_out: bool = False,
         **reading: Any,
     ) -> None:
+        if source is None:
+            source = _own_module(beside)
         module = source if isinstance(source, CutoutDataModule) else None
         self.cutouts = _opened(source, beside, reading)
         self.space: Space = space or ("network" if beside is None else beside.space)
@@ -135,6 +139,18 @@ class RealDataset(Dataset[Any]):
             columns = [names.index(name) for name in conditions.names]
             values = have.values[self.rows][:, columns]
         return rows_of(conditions, labels, values, len(self.rows))
+
+
+def _own_module(beside: GeneratedDataset | GeneratedStream | None) -> CutoutDataModule:
+    """The data that a model was trained on, with the galaxies held out that it never saw."""
+    way_out = "name the folder of real galaxies"
+    if beside is None:
+        raise ConfigError(f"without generated galaxies to stand beside, {way_out}.")
+    model = beside.model
+    settings = {**(model.config.get("data") or {}), "source": own_data(model, way_out)}
+    if model.holdout:
+        settings["holdout"] = model.holdout
+    return CutoutDataModule(**settings, seed=int(model.config.get("seed", 0)))
 
 
 def _opened(
