@@ -35,11 +35,11 @@ def test_what_fails_leaves_the_old_file(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(os, step, fail)
     wanted = OutputError if isinstance(error, OSError) else KeyboardInterrupt
-    with pytest.raises(wanted) as caught:
-        write_whole("a.fits", b"new", "make room.")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, fail)
+        with pytest.raises(wanted) as caught:
+            write_whole("a.fits", b"new", "make room.")
     if wanted is OutputError:
         text = "a.fits cannot be written (No space left on device): make room."
         assert str(caught.value) == text
@@ -48,5 +48,5 @@ def test_what_fails_leaves_the_old_file(
 
 
 def test_a_missing_folder(workdir: Path) -> None:
-    with pytest.raises(OutputError, match="none/a.fits cannot be written"):
+    with pytest.raises(OutputError, match=r"none/a\.fits cannot be written"):
         write_whole(Path("none/a.fits"), b"new")
