@@ -159,7 +159,7 @@ def prepare(telescope: Telescope, spec: ImageSpec, layered: bool, grained: bool)
             )
     # More than rounding: what is added has to be dark, and takes up the light of the wings.
     dark = size * ratio > spec.size + ratio / 2 + 1e-9
-    canvas = spec.replace(size=int(size * ratio)) if dark else spec
+    canvas = spec.replace(size=int(size * ratio + 1e-9)) if dark else spec
     kernels, fwhm = _psf(telescope, spec, canvas, layered)
     if ratio < 1 - 1e-9:
         _refuse_unsampled(telescope, spec, layered, fwhm)

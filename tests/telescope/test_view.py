@@ -16,6 +16,7 @@ from galgen.bands import ImageSpec, zero_point_of_unit
 from galgen.data.sersic import simulate
 from galgen.data.sersic import spec as sersic_spec
 from galgen.errors import ConfigError, DataError
+from galgen.io.header import read_provenance, write_galaxy
 from galgen.io.psf import read_psf
 from galgen.nn.psf import convolve
 from galgen.telescope import Telescope, View, prepare
@@ -182,7 +183,7 @@ def again(view: View) -> Telescope:
         {},
     ],
 )
-def test_the_cards_make_the_same_telescope(what: dict[str, Any]) -> None:
+def test_the_cards_make_the_same_telescope(what: dict[str, Any], tmp_path: Path) -> None:
     flux = galaxies(2)
     view = prepare(Telescope.of(**what), SPEC, True, True)
     other = prepare(again(view), SPEC, True, True)
@@ -190,6 +191,10 @@ def test_the_cards_make_the_same_telescope(what: dict[str, Any]) -> None:
     assert (view.spec, view.cards, view.look_psf) == (other.spec, other.cards, other.look_psf)
     if "instrument" not in what:
         assert Telescope.from_state(Telescope.of(**what).state()) == Telescope.of(**what)
+    # All the way through a file, whose texts may be long and whose numbers have 16 digits.
+    write_galaxy(tmp_path / "a.fits", flux[0].numpy(), SPEC, view.cards)
+    told = Telescope.from_cards(read_provenance(tmp_path / "a.fits"))
+    assert told == again(view)
     own = prepare(Telescope.of(psf="1.2", own_psf="0.7"), SPEC, False, True)
     assert again(own).own_psf == "0.7"
     assert Telescope.from_cards({"psf": "auto", "seed": 3}) is None
