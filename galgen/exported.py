@@ -30,22 +30,21 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """The card of an exported folder.
+def read_card(folder: Path, where: object = None) -> dict[str, Any]:
+    """The card of an exported folder, which messages call `where`.
 
     Raises
     ------
     CheckpointError
         If it cannot be read.
     """
+    where = where or folder
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{folder} is no exported model that can be read ({error})."
-        ) from None
+        raise CheckpointError(f"{where} is no exported model that can be read ({error}).") from None
     if not isinstance(card, dict):
-        raise CheckpointError(f"{folder} is no exported model: its {CARD} holds no entries.")
+        raise CheckpointError(f"{where} is no exported model: its {CARD} holds no entries.")
     return card
 
 

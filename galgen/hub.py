@@ -7,6 +7,7 @@ file that could run is taken, and sizes and SHA-256 are compared before the fold
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -84,8 +85,8 @@ def push(folder: str | Path, repo: str, *, public: bool = False) -> Remote:
     names, card = to_send(folder), read_card(folder)
     api = _api()
     with _explained(repo, None, OutputError):
-        made = api.create_repo(repo, private=not public, exist_ok=True)
-        if not public and not api.model_info(repo).private:
+        seen = _make(api, repo, private=not public)
+        if seen and not public:
             raise OutputError(
                 f"{repo} is there already and everybody can see it: say --public if they shall see "
                 "this model, or give another name."
@@ -96,7 +97,18 @@ def push(folder: str | Path, repo: str, *, public: bool = False) -> Remote:
             allow_patterns=names,
             commit_message=f"{card.get('name', 'model')}, exported by galgen",
         )
-    return Remote(repo, str(made), str(sent.oid))
+    return Remote(repo, f"{api.endpoint}/{repo}", str(sent.oid))
+
+
+def _make(api: Any, repo: str, private: bool) -> bool:
+    """Make a model's place on the hub; True if it was there, and everybody can see it."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return not api.model_info(repo).private
+    except RepositoryNotFoundError:
+        api.create_repo(repo, private=private, exist_ok=True)
+        return False
 
 
 def pull(
@@ -143,7 +155,7 @@ def pull(
             api.hf_hub_download(repo, name, revision=info.sha, local_dir=temporary)
 
         fetch(CARD)
-        card = read_card(temporary)
+        card = read_card(temporary, repo)
         for name in (*listed(card, repo), *({PAGE} & names)):
             if name not in names:
                 raise CheckpointError(f"{repo} lacks {name}, which its {CARD} lists.")
@@ -204,7 +216,9 @@ def _api() -> Any:
         ) from None
     from galgen import __version__
 
-    return HfApi(library_name="galgen", library_version=__version__)
+    # Said here, so that it holds whenever it is set.
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    return HfApi(endpoint, library_name="galgen", library_version=__version__)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class Repo:
         """A new version of main, with these files changed."""
         now = dict(self.commits.get(self.branches.get("main", ""), {})) | files
         now = {name: content for name, content in now.items() if name not in gone}
-        text = repr((len(self.commits), sorted((n, hashlib.sha1(c)) for n, c in now.items())))
+        text = repr((len(self.commits), sorted(now.items())))
         sha = hashlib.sha1(text.encode()).hexdigest()
         self.commits[sha] = now
         self.branches["main"] = sha
@@ -57,8 +57,8 @@ class FakeHub:
 
 
 class Refusal(Exception):
-    def __init__(self, status: int, code: str = "") -> None:
-        self.status, self.code = status, code
+    def __init__(self, status: int, code: str = "", **body: str) -> None:
+        self.status, self.code, self.body = status, code, body
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -84,7 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
                     raise Refusal(status)
             found = self._route(path, body, token)
         except Refusal as refused:
-            self._send(refused.status, b"{}", {"X-Error-Code": refused.code})
+            body = json.dumps(refused.body).encode()
+            self._send(refused.status, body, {"X-Error-Code": refused.code})
             return
         content, headers = found if isinstance(found, tuple) else (json.dumps(found).encode(), {})
         self._send(200, content, headers)
@@ -128,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         if name.split("/")[0] != who:
             raise Refusal(403)
         if name in self.hub.repos:
-            raise Refusal(409)
+            raise Refusal(409, url=f"{self.hub.url}/{name}")
         private = asked.get("private", asked.get("visibility") == "private")
         self.hub.make(name, bool(private))
         return {"url": f"{self.hub.url}/{name}", "name": name}
