@@ -33,7 +33,9 @@ from tiny import KINDS, OPTIONS, classes_folder, run
 #: What a test calls a method with, and part of the sentence that comes of it.
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"n": 0}, "n = 0: ask for at least one galaxy"),
+    ({"n": 2.0}, "n = 2.0: give a whole number"),
     ({"start": -1}, "start = -1: galaxies are counted from 0"),
+    ({"seed": 0.5}, "seed = 0.5: give a whole number"),
     ({"label": "spiral"}, "spiral is not a class of this model"),
     ({"trunc": 0.5}, "did you mean truncation"),
     ({"where": {"height": 1e6}}, "the model was trained on height from"),
@@ -334,7 +336,7 @@ def test_workers_that_are_spawned_draw_the_same_galaxies(asked: TrainedModel) ->
     assert torch.equal(flux, asked.sample(40, seed=6))
 
 
-@pytest.mark.parametrize("workers", [0, 3])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_stream_is_shared_out_without_duplicates(asked: TrainedModel, workers: int) -> None:
     flux = asked.sample(150, seed=2)
     found: dict[int, torch.Tensor] = {}
@@ -379,6 +381,20 @@ def test_real_items_have_the_form_of_generated_ones(asked: TrainedModel, blobs: 
     held = RealDataset(data, space="flux", held_out=True)
     flux = torch.from_numpy(data.cutouts.read(data.split[1].tolist()))
     assert torch.equal(torch.stack([held[k]["images"] for k in range(len(held))]), flux)
+
+
+def test_the_galaxies_that_a_model_learnt_from_stand_beside_it(asked: TrainedModel) -> None:
+    made = GeneratedDataset(asked, 4, space="flux")
+    real, held = (RealDataset(None, beside=made, held_out=out) for out in (False, True))
+    names = real.cutouts.names
+    assert [names[row] for row in held.rows] == list(asked.holdout)
+    assert len(real) + len(held) == len(names) == 36
+    assert {real[k]["label"] for k in range(len(real))} == {0, 1}
+    rows = torch.stack([real[k]["condition"] for k in range(len(real))])
+    assert rows[:, -1].all()
+    assert abs(float(rows[:, 2:4].mean())) < 1e-5
+    with pytest.raises(ConfigError, match="name the folder of real galaxies"):
+        RealDataset(None)
 
 
 def test_classes_are_those_of_the_model_by_name(asked: TrainedModel, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from galgen.errors import CheckpointError, ConfigError
-from galgen.generated.drawing import Drawing, Galaxies, check_window
+from galgen.generated.drawing import Drawing, Galaxies, check_window, whole
 from galgen.generated.items import Item, Space, Transform, check_space, item
 from galgen.models.rendering import CHUNK
 
@@ -42,7 +42,7 @@ class _Generated:
 
         check_space(space)
         self.model = model if isinstance(model, TrainedModel) else load(model)
-        self.seed, self.space, self.transform = int(seed), space, transform
+        self.seed, self.space, self.transform = whole("seed", seed), space, transform
         self.asked, self._source = asked, _Source.of(self.model)
         self._drawing: Drawing | None = Drawing(self.model, self.seed, **asked)
         self.spec: ImageSpec = self._drawing.spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,7 @@ class Drawing:
         telescope: Telescope | str | None = None,
         **look: Any,
     ) -> None:
-        self.model, self.seed = model, int(seed)
+        self.model, self.seed = model, whole("seed", seed)
         self.conditions = model.module.conditions
         chosen, telescopes = Look.of(**look), _telescopes(telescope)
         if not isinstance(chosen.noise, bool):
@@ -220,6 +221,20 @@ def _telescopes(telescope: Telescope | str | None) -> tuple[Telescope, ...]:
     return () if telescope is None else (telescope,)
 
 
+def whole(name: str, number: Any) -> int:
+    """A number of galaxies, of a galaxy or of a seed, as it is.
+
+    Raises
+    ------
+    ConfigError
+        If it is no whole number.
+    """
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise ConfigError(f"{name} = {number!r}: give a whole number.") from None
+
+
 def check_window(n: int | None, start: int, batch: int = 1) -> None:
     """Refuse a number of galaxies below 1, a first one before 0, and a batch below 1.
 
@@ -228,9 +243,9 @@ def check_window(n: int | None, start: int, batch: int = 1) -> None:
     ConfigError
         With the one that is wrong.
     """
-    if n is not None and n < 1:
+    if n is not None and whole("n", n) < 1:
         raise ConfigError(f"n = {n}: ask for at least one galaxy.")
-    if start < 0:
+    if whole("start", start) < 0:
         raise ConfigError(f"start = {start}: galaxies are counted from 0.")
-    if batch < 1:
+    if whole("batch", batch) < 1:
         raise ConfigError(f"batch = {batch}: use at least 1.")
