@@ -201,9 +201,10 @@ def test_mistakes_are_sentences(
         code, text = call(*words.split())
         assert (code, sentence in " ".join(text.split())) == (2, True), text
         assert len(text.strip().splitlines()) == 1, text
-    server.broken["resolve"] = 418
+    server.broken["/api/models/bert/open"] = 418
     code, text = call(*f"{pull} bert/open {out}".split())
     assert (code, "the hub answered with error 418" in text) == (2, True), text
+    server.broken.clear()
     monkeypatch.delenv("HF_TOKEN")
     code, text = call(*f"{push} anna/x".split())
     assert (code, "log in with hf auth login, or set HF_TOKEN" in text) == (2, True), text
