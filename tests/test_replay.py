@@ -480,6 +480,22 @@ def test_what_galgen_did_not_draw(tmp_path: Path) -> None:
     write_galaxy(path, np.ones((3, 16, 16), np.float32), source.spec, {"model": "dcgan"})
     with pytest.raises(DataError, match="does not say which galaxy of which checkpoint"):
         replay(path)
+    sentences: list[str] = []
+    (tmp_path / "set").mkdir()
+    path.rename(tmp_path / "set" / "b.fits")
+    fits.writeto(tmp_path / "set" / "psf.fits", np.ones((4, 4)))
+    with pytest.raises(DataError, match="no galaxy of galgen's"):
+        replay(tmp_path / "set")
+    galaxy = drawn(tmp_path).rename(tmp_path / "set" / "a.fits")
+    (tmp_path / "set" / "c.fits").write_bytes(b"")
+    found = replay(tmp_path / "set", say=sentences.append)
+    assert [(one.path.name, one.state) for one in found] == [
+        ("a.fits", "identical"), ("c.fits", "damaged"),
+    ]  # fmt: skip
+    assert found[0].path == galaxy
+    assert [sentence.partition(" cannot ")[0].partition(" was ")[0] for sentence in sentences] == [
+        f"passed over: {tmp_path / 'set' / name}" for name in ("b.fits", "psf.fits")
+    ]
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no FITS files"):
         replay(tmp_path / "empty")

@@ -58,16 +58,16 @@ def replay(
         from galgen.replay import replay as draw
         from galgen.replay.reading import spread
 
-        paths = spread(files)
-        with talk.progress("replaying", len(paths)) as bar:
+        with talk.progress("replaying", len(spread(files))) as bar:
             found = draw(
-                paths,
+                files,
                 checkpoint,
                 psf=None if psf is None else str(psf),
                 write=write,
                 progress=bar,
+                say=talk.say,
             )
-        for path in dict.fromkeys(one.checkpoint for one in found):
+        for path in dict.fromkeys(one.checkpoint for one in found if one.checkpoint):
             talk.say(f"model: {path}")
         counts = {state: sum(one.state == state for one in found) for state in STATES}
         for state, count in counts.items():

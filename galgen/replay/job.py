@@ -17,7 +17,7 @@ from galgen.io.galaxyfile import GalaxyWriter
 from galgen.replay.comparing import Replayed, compare, fits_sums, machine
 from galgen.replay.drawing import Scene, draw, scene_of, view_of
 from galgen.replay.finding import Finder, Found, refuse
-from galgen.replay.reading import Written, read, refuse_namesakes, spread
+from galgen.replay.reading import Foreign, Written, read, refuse_namesakes, spread
 from galgen.sampling.folder import open_folder
 from galgen.sampling.views import View
 from galgen.training.machine import find_accelerator
@@ -31,6 +31,7 @@ def replay(
     write: str | Path | None = None,
     device: str | None = None,
     progress: Callable[[int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[Replayed]:
     """Draw the galaxies of FITS files anew from their own headers, and compare.
 
@@ -51,11 +52,13 @@ def replay(
         ``cpu``, ``cuda`` or ``mps``; None for the kind that the header says, if it is here.
     progress
         Called with the number of files of each piece of work.
+    say
+        Called with a sentence on what is passed over in a folder: FITS files of other things.
 
     Returns
     -------
     list of Replayed
-        One for each file.
+        One for each file, in the order of their names where a folder was given.
 
     Raises
     ------
@@ -66,28 +69,50 @@ def replay(
     OutputError
         If `write` holds files already, or cannot be written.
     """
-    paths = [paths] if isinstance(paths, str | Path) else paths
-    files = [read(path) for path in spread(paths)]
+    places = spread([paths] if isinstance(paths, str | Path) else paths)
+    files, unread = _read(places, say)
     finder, found = Finder(checkpoint), {}
     scenes: dict[tuple[str, Scene], list[int]] = {}
-    for place, file in enumerate(files):
+    for number, file in enumerate(files):
         digest = str(file.fact("checkpoint"))
         found[digest] = finder.find(file)
         on = device or _device(file)
         scene = scene_of(file, found[digest].model, on, psf)
-        scenes.setdefault((digest, scene), []).append(place)
+        scenes.setdefault((digest, scene), []).append(number)
     folder = None
     if write is not None:
         refuse_namesakes(file.path for file in files)
         folder = open_folder(write)
-    results: dict[int, Replayed] = {}
-    for (digest, scene), places in scenes.items():
-        members = [files[place] for place in places]
-        for rows, result in _scene(found[digest], checkpoint, scene, members, folder):
-            results |= {places[row]: one for row, one in zip(rows, result, strict=True)}
+    results = {one.path: one for one in unread}
+    for (digest, scene), numbers in scenes.items():
+        members = [files[number] for number in numbers]
+        for done in _scene(found[digest], checkpoint, scene, members, folder):
+            results |= {one.path: one for one in done}
             if progress is not None:
-                progress(len(rows))
-    return [results[place] for place in range(len(files))]
+                progress(len(done))
+    return [results[path] for path in places if path in results]
+
+
+def _read(
+    places: Mapping[Path, bool], say: Callable[[str], None] | None
+) -> tuple[list[Written], list[Replayed]]:
+    """Files that can be drawn anew, and those of folders that cannot even be read."""
+    files, unread = [], []
+    for path, named in places.items():
+        try:
+            files.append(read(path))
+        except Foreign as error:
+            if named:
+                raise
+            if say is not None:
+                say(f"passed over: {error}")
+        except DataError as error:
+            if named:
+                raise
+            unread.append(Replayed(path, "damaged", str(error).removeprefix(f"{path} ")))
+    if not files and not unread:
+        raise DataError("there is no galaxy of galgen's among these files.")
+    return files, unread
 
 
 def _device(file: Written) -> str:
@@ -105,8 +130,8 @@ def _scene(
     scene: Scene,
     files: list[Written],
     folder: Path | None,
-) -> Iterable[tuple[list[int], list[Replayed]]]:
-    """Results of the files of one scene, by their places."""
+) -> Iterable[list[Replayed]]:
+    """Results of the files of one scene."""
     model, here = found.model, machine(scene.device)
     try:
         view = view_of(scene, model)
@@ -121,10 +146,12 @@ def _scene(
                     replace(one, written=_write(folder, file, galaxy, model, view, here))
                     for one, (file, galaxy) in zip(results, pairs, strict=True)
                 ]
-            yield places, results
-    except (ConfigError, ValueError) as error:
+            yield results
+    except (ConfigError, ValueError, RuntimeError) as error:
         if not found.proven:
             raise refuse(given, files[0]) from None
+        if not isinstance(error, ConfigError):
+            raise
         raise DataError(f"{files[0].path} cannot be drawn again: {error}") from error
 
 

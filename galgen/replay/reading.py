@@ -28,6 +28,10 @@ _WHOLE = 0xFFFFFFFF
 _KEYS = {card: key for key, (card, _) in CARDS.items()}
 
 
+class Foreign(DataError):
+    """A file of something else than a galaxy that galgen made."""
+
+
 @dataclass(frozen=True)
 class Written:
     """A file as it stands.
@@ -98,20 +102,25 @@ def read(path: Path) -> Written:
 
     Raises
     ------
+    Foreign
+        If it is not one of a galaxy that galgen made.
     DataError
-        If it is missing, no FITS file, or not one of a galaxy that galgen made.
+        If it is missing or no FITS file.
     """
     if path.is_file() and file_kind(path) != "fits":
         raise DataError(f"{path} cannot be replayed: only FITS files say how they were made.")
     raw = _bytes_of(path)
     damage = None
     try:
+        _refuse_foreign(raw, path)
         provenance = read_provenance(path)
+    except Foreign:
+        raise
     except DataError as error:
         # Of a file that is cut short the first header may be all that is left.
         provenance, damage = _first_header(raw, path, error), _without(path, error)
     if "checkpoint" not in provenance or not {"index", "mix_row", "film_from"} & provenance.keys():
-        raise DataError(
+        raise Foreign(
             f"{path} cannot be replayed: its header does not say which galaxy of which checkpoint "
             "it is."
         )
@@ -136,6 +145,11 @@ def read(path: Path) -> Written:
     except DataError as error:
         damage = damage or _without(path, error)
     return Written(path, provenance, tuple(sums), damage, note, cube, tuple(losses) or None)
+
+
+def _refuse_foreign(raw: bytes, path: Path) -> None:
+    if raw[:6] == b"SIMPLE" and parse_header(raw, 0, path)[0].get("CREATOR") != "galgen":
+        raise Foreign(f"{path} was not written by galgen: it has no CREATOR = 'galgen' card.")
 
 
 def _without(path: Path, error: DataError) -> str:
@@ -178,8 +192,6 @@ def _first_header(raw: bytes, path: Path, error: DataError) -> dict[str, Any]:
         primary = parse_header(raw, 0, path)[0]
     except Exception:
         raise error from None
-    if primary.get("CREATOR") != "galgen":
-        raise error
     found = {_KEYS[card]: value for card, value in primary.items() if card in _KEYS}
     name, value = CONDITION_CARDS
     count = sum(re.fullmatch(rf"{name}\d+", card) is not None for card in primary)
@@ -193,18 +205,18 @@ def _holds(header: Mapping[str, Any], data: bytes) -> bool:
     return not stored.isdigit() or fold(sum_of_bytes(data)) % _WHOLE == int(stored) % _WHOLE
 
 
-def spread(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are, and those that folders hold.
+def spread(paths: Iterable[str | Path]) -> dict[Path, bool]:
+    """Files as they are, and those that folders hold: whether each was named by itself.
 
     Raises
     ------
     DataError
         If there are none.
     """
-    found: list[Path] = []
+    found: dict[Path, bool] = {}
     for given in map(Path, paths):
         if not given.is_dir():
-            found.append(given)
+            found[given] = True
             continue
         inside = sorted(
             path
@@ -213,7 +225,7 @@ def spread(paths: Iterable[str | Path]) -> list[Path]:
         )
         if not inside:
             raise DataError(f"{given} holds no FITS files ({', '.join(FITS_SUFFIXES)}).")
-        found += inside
+        found = {**dict.fromkeys(inside, False), **found}
     if not found:
         raise DataError("there is nothing to replay: name FITS files, or a folder of them.")
     return found
