@@ -71,7 +71,8 @@ def difference_kernels(
         last = last or Psf("image", np.ones((spec.n_bands, 1, 1)), None)
         return last.kernels, last
     unit = ("arcsec", spec.pixel_scale) if spec.pixel_scale else ("px", 1.0)
-    pairs = list(zip(spec.bands, widths(first), widths(last), strict=True))
+    pixels = "image" in (first.kind, last.kind)
+    pairs = list(zip(spec.bands, widths(first, pixels), widths(last, pixels), strict=True))
     for band, old, new in pairs:
         if new < old * (1 - _ROUNDING):
             raise ConfigError(
@@ -105,11 +106,11 @@ def difference_kernels(
     return _cut(kernels, spec.size, _OUTSIDE[last.kind], f"{option} {wanted}"), last
 
 
-def widths(psf: Psf) -> list[float]:
-    """Full width at half maximum in pixels per band; of a file the width of a Gaussian with the
-    same sum of squares.
+def widths(psf: Psf, measured: bool = False) -> list[float]:
+    """Full width at half maximum in pixels per band; of a file, or where it is to be measured on
+    the pixels, that of a Gaussian with the same sum of squares.
     """
-    if psf.widths is not None:
+    if psf.widths is not None and not measured:
         return list(psf.widths)
     area = 1 / (psf.kernels**2).sum(axis=(1, 2))
     return [float(w) for w in np.sqrt(8 * np.log(2)) * np.sqrt(area / (4 * np.pi))]

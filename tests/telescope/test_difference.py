@@ -83,6 +83,9 @@ def test_files_differ_too(tmp_path: Path) -> None:
         fits.PrimaryHDU(kernels_of(text)[0]).writeto(names[-1])
     for own, wanted in ((names[0], names[1]), ("0.7", names[1]), (names[0], "1.1")):
         assert apart(own, wanted).max() < 5e-3
+    # The same from a file and from a number: next to no change.
+    made, _ = difference_kernels("0.7", names[0], SPEC)
+    assert made[0].max() > 0.95
     assert widths_of(names[0]) == pytest.approx([3.6, 3.6], abs=0.2)
     with pytest.raises(ConfigError, match=r"wider than .* and cannot be sharpened"):
         difference_kernels(names[0], names[1], SPEC)
