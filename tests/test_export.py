@@ -164,7 +164,7 @@ def judged(model: checkpoint.TrainedModel, **more: Any) -> dict[str, Any]:
         "metrics": {"frechet_galaxy": score, "rmae": null},
         "real": {"source": "/home/anna/set", "name": "set", "n": 48},
         "generated": {"digest": model.digest, "n": 48, "source": "/home/anna/runs"},
-        "verdict": ["Farther from the real galaxies than chance."],
+        "verdict": ["Is it real? No.", "Read /home/anna/set."],
         "version": "0.1.0",
         **more,
     }
@@ -189,7 +189,8 @@ def test_scores_are_those_of_this_snapshot(trained: Path, tmp_path: Path) -> Non
     assert scores["metrics"]["frechet_galaxy"]["value"] == 0.5
     assert (scores["real"], scores["generated"]) == ({"name": "set", "n": 48}, 48)
     text = (folder / PAGE).read_text()
-    assert "Farther from the real galaxies than chance." in text
+    assert "Is it real? No." in text
+    assert scores["verdict"] == ["Is it real? No.", "Read set."]
     assert "| 0.500 | 0.100 | 4.00 | 22 |" in text
     assert "anna" not in text + (folder / CARD).read_text()
     # An exported model keeps them.
@@ -282,7 +283,7 @@ def call(*words: str | os.PathLike[str]) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_commands_take_the_folder(exported: Path, workdir: Path) -> None:
+def test_commands_take_the_folder(exported: Path, trained: Path, workdir: Path) -> None:
     code, text = call("finetune", exported, "--images", "16", "--set", "train.batch=8")
     assert code == 0, text
     assert "were never trained on" in text or "was never trained on stay held out" in text
@@ -292,8 +293,11 @@ def test_commands_take_the_folder(exported: Path, workdir: Path) -> None:
     assert said["generated"]["digest"] == checkpoint.load(exported).digest
     code, text = call("sample", exported, "-n", "2", "--fits", "--out", "galaxies")
     assert code == 0, text
-    code, text = call("replay", "galaxies/galaxy_000001.fits", "--checkpoint", exported)
+    code, text = call("sample", trained, "-n", "2", "--fits", "--out", "own")
     assert code == 0, text
+    for path, source in (("galaxies", exported), ("galaxies", trained), ("own", exported)):
+        code, text = call("replay", f"{path}/galaxy_000001.fits", "--checkpoint", source)
+        assert code == 0, text
     for words in (("train", exported, "--resume"), ("train", exported, "--resume", "--dry-run")):
         code, text = call(*words)
         assert code == 2

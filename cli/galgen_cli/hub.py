@@ -83,12 +83,13 @@ def pull(
         _quiet(talk)
         folder, found = hub.pull(repo, out, revision=revision, overwrite=overwrite)
         card = read_card(folder)
-        talk.say(f"{card.get('name')}, licence: {card.get('licence')}")
-        for line in card.get("cite") or ():
-            talk.say(f"cite: {line}")
+        cite = card.get("cite")
+        talk.say(_plain(f"{card.get('name')}, licence: {card.get('licence')}"))
+        for line in cite if isinstance(cite, list) else ():
+            talk.say(_plain(f"cite: {line}"))
         talk.say(f"pulled: {folder} (commit {found.commit[:12]})")
         talk.result({"folder": folder, "repo": repo, "commit": found.commit,
-                     "licence": card.get("licence"), "cite": card.get("cite")})  # fmt: skip
+                     "licence": card.get("licence"), "cite": cite})  # fmt: skip
 
 
 @contextmanager
@@ -104,6 +105,11 @@ def _exported(source: str, sharing: Sharing) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="galgen-") as place:
         yield export(checkpoint.load(source), Path(place) / "model", sharing)
+
+
+def _plain(text: str) -> str:
+    """What a stranger wrote, in one line and with nothing that moves a terminal's cursor."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
 def _quiet(talk: Talk) -> None:

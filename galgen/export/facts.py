@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galgen.export.private import data_name, model_name, text
+from galgen.export.private import data_name, model_name, texts
 
 if TYPE_CHECKING:
     from galgen.checkpoint import TrainedModel
@@ -98,14 +98,17 @@ def _evaluation(path: Path, model: TrainedModel) -> dict[str, Any]:
         return _none(f"its {path.name} cannot be read")
     if judged != model.digest:
         return _none("what was evaluated is another snapshot of its run: galgen evaluate it anew")
-    return {
-        "from": "galgen evaluate",
-        "metrics": metrics,
-        "real": {"name": text(str(real.get("name"))), "n": real.get("n")},
-        "generated": result["generated"].get("n"),
-        "verdict": [text(str(sentence)) for sentence in result.get("verdict") or ()],
-        "version": result.get("version"),
-    }
+    found: dict[str, Any] = texts(
+        {
+            "from": "galgen evaluate",
+            "metrics": metrics,
+            "real": {"name": str(real.get("name")), "n": real.get("n")},
+            "generated": result["generated"].get("n"),
+            "verdict": [str(sentence) for sentence in result.get("verdict") or ()],
+            "version": result.get("version"),
+        }
+    )
+    return found
 
 
 def _measured(path: Path, images: int) -> dict[str, Any]:

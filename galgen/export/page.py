@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from galgen.export.facts import NOT_STATED
-from galgen.report.names import order, title
+from galgen.report.names import QUESTIONS, order, title
 from galgen.report.scores import number
 
 #: Picture on the page.
@@ -171,20 +171,23 @@ def _scores(scores: Mapping[str, Any]) -> list[str]:
             "comparing snapshots of one run.",
             _table(("score", "value"), short),
         ]
-    rows = [
-        (title(name), *(_or_unknown(metrics[name].get(k), number) for k in ("value", "floor", "z")),
-         f"{metrics[name].get('n', 0):,}")
-        for name in order(metrics)
-        if metrics[name].get("value") is not None
-    ]  # fmt: skip
+    known = [name for name in order(metrics) if metrics[name].get("value") is not None]
+    rows = [(title(name), *_row(metrics[name])) for name in known]
     real = scores["real"]
+    # The rest of the sentences say one by one what the table says.
+    answers = [s for s in scores["verdict"] if s.startswith(tuple(QUESTIONS.values()))]
     return [
-        *(_line(sentence) for sentence in scores["verdict"]),
+        *(_line(sentence) for sentence in answers),
         f"`galgen evaluate`, against {real['n']:,} galaxies of {_line(real['name'])}. The floor is "
         "what real galaxies score against other real ones; z is the distance from it in its "
         "standard deviations, positive is worse.",
         _table(("score", "value", "floor", "z", "n"), rows),
     ]
+
+
+def _row(score: Mapping[str, Any]) -> list[str]:
+    numbers = [_or_unknown(score.get(key), number, "") for key in ("value", "floor", "z")]
+    return [*numbers, f"{score.get('n', 0):,}"]
 
 
 def _licence(said: str) -> str:
@@ -193,9 +196,9 @@ def _licence(said: str) -> str:
     return _line(said).removesuffix(".") + "."
 
 
-def _or_unknown(value: Any, shown: Any = None) -> str:
+def _or_unknown(value: Any, shown: Any = None, unknown: str = "not known") -> str:
     if value is None:
-        return "not known"
+        return unknown
     return str(shown(value)) if shown is not None else f"{value:.6g}"
 
 

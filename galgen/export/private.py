@@ -25,7 +25,7 @@ def clean(card: Mapping[str, Any]) -> dict[str, Any]:
     >>> clean({"config": {"data": {"source": "/home/anna/my set/cutouts"}}})
     {'config': {'data': {'source': 'cutouts'}}}
     """
-    found: dict[str, Any] = _walk(card)
+    found: dict[str, Any] = texts(card)
     config = card.get("config") or {}
     data, tuned = config.get("data") or {}, config.get("finetune") or {}
     for name in _COLUMNS:
@@ -86,11 +86,12 @@ def text(value: str) -> str:
     return _FOLDERS.sub("", value)
 
 
-def _walk(value: Any) -> Any:
+def texts(value: Any) -> Any:
+    """As `text`, of all texts in JSON types; keys are left alone."""
     if isinstance(value, Mapping):
-        return {key: _walk(inner) for key, inner in value.items()}
+        return {key: texts(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_walk(inner) for inner in value]
+        return [texts(inner) for inner in value]
     return text(value) if isinstance(value, str) else value
 
 
