@@ -43,7 +43,7 @@ class _Generated:
         check_space(space)
         self.model = model if isinstance(model, TrainedModel) else load(model)
         self.seed, self.space, self.transform = whole("seed", seed), space, transform
-        self.asked, self._source = asked, _Source.of(self.model)
+        self.asked, self._source = asked, _Source(self.model)
         self._drawing: Drawing | None = Drawing(self.model, self.seed, **asked)
         self.spec: ImageSpec = self._drawing.spec
         self.conditions: Conditions = self._drawing.conditions
@@ -85,12 +85,9 @@ class _Generated:
 class _Source:
     """A model by its file, for another process."""
 
-    def __init__(self, path: Path, digest: str, attached: bool) -> None:
-        self.path, self.digest, self.attached = path, digest, attached
-
-    @classmethod
-    def of(cls, model: TrainedModel) -> _Source:
-        return cls(model.path.resolve(), model.digest, bool(model.specialists))
+    def __init__(self, model: TrainedModel) -> None:
+        self.path, self.digests = model.path.resolve(), _digests(model)
+        self.attached = bool(model.specialists)
 
     def load(self) -> TrainedModel:
         """The model, on the CPU.
@@ -104,12 +101,20 @@ class _Source:
         from galgen.specialists import attach
 
         model = load(self.path)
-        if model.digest != self.digest:
+        if self.attached and not model.specialists:
+            model = attach(model)
+        if _digests(model) != self.digests:
             raise CheckpointError(
-                f"{self.path} was written anew since it was loaded, so another process cannot "
-                "draw from the same model: load it again, or read with workers=0."
+                f"{self.path}, or a snapshot beside it, was written anew since it was loaded, so "
+                "another process cannot draw from the same model: load it again, or leave "
+                "num_workers at 0."
             )
-        return attach(model) if self.attached and not model.specialists else model
+        return model
+
+
+def _digests(model: TrainedModel) -> dict[str, str]:
+    """Of the file, and of those of single classes."""
+    return {"": model.digest} | {name: one.digest for name, one in model.specialists.items()}
 
 
 class GeneratedDataset(_Generated, Dataset[Any]):
