@@ -455,6 +455,30 @@ def test_a_psf_of_a_file_has_to_be_there(tmp_path: Path, monkeypatch: pytest.Mon
         replay(files)
 
 
+def test_psfs_of_other_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without a layer is seen through the difference kernel; one that was trained with a file's
+    PSF has its kernels, and needs the file no more.
+    """
+    bare = save(model(tmp_path, "dcgan"), tmp_path / "runs/00001-a/checkpoints/best.ckpt")
+    sample(bare, 2, psf="1.4", out=tmp_path / "wider")
+    mix(
+        save(model(tmp_path), tmp_path / "runs/00002-a/checkpoints/best.ckpt"),
+        (1, 2), psf="1.4", own_psf="0.9", formats=["fits"], out=tmp_path / "said",
+    )  # fmt: skip
+    of_file = model(tmp_path, "dcgan", psf=str(Path("narrow.fits").resolve()))
+    of_file.module.make_psf(of_file.module.spec)
+    own = save(of_file, tmp_path / "runs/00003-a/checkpoints/best.ckpt")
+    sample(own, 2, out=tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    cards = ["PSF", "OWNPSF"]
+    told = [
+        [fits.getheader(next(Path(name).glob("*_0*.fits"))).get(card) for card in cards]
+        for name in ("wider", "said", "own")
+    ]
+    assert told == [["1.4", None], ["1.4", "0.9"], ["narrow.fits", None]]
+    assert states(replay(["wider", "said", "own"])) == {"identical"}
+
+
 @pytest.mark.parametrize(
     ("content", "name", "words"),
     [
