@@ -293,7 +293,7 @@ def test_galaxies_that_are_not_as_asked_are_left_out(tmp_path: Path, left: set[i
     finished = sink_of(folder)
     good = [finished.good(k, START + k, digest_of(START + k)) for k in range(COUNT)]
     assert good == [k in stay for k in range(COUNT)]
-    with pytest.raises(OutputError, match="a finished pack that is damaged: remove it"):
+    with pytest.raises(OutputError, match="a finished pack, without the galaxies that never were"):
         finished.put(1, START + 1, flux_of(START + 1), {})
 
 

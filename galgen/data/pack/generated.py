@@ -299,8 +299,8 @@ class PackSink:
         if indices.is_pack(self.folder):
             if self.layout.held is not None:
                 raise OutputError(
-                    f"{self.folder} is a finished pack that is damaged: remove it and draw its "
-                    "galaxies again, or give another folder to --out."
+                    f"{self.folder} is a finished pack, without the galaxies that never were as "
+                    "asked, and takes none any more: give another folder to --out."
                 )
             self._begin()
         self._writing = True
