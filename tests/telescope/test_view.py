@@ -11,6 +11,7 @@ import pytest
 import torch
 from astropy.io import fits
 from photutils.morphology import data_properties
+from scipy.signal import fftconvolve
 
 from galgen.bands import ImageSpec, zero_point_of_unit
 from galgen.data.sersic import simulate
@@ -105,13 +106,21 @@ def test_the_field_of_view_stays_unless_a_size_is_given() -> None:
     assert not padded[:, :, :3].any()
 
 
-def test_without_padding_it_is_the_layer_of_the_generator() -> None:
+def test_without_padding_it_is_the_layer_of_the_generator(tmp_path: Path) -> None:
     flux = torch.randn(3, 2, 64, 64) ** 2
-    for text in ("0.9", "moffat:0.8", "g=0.7,r=0"):
+    lopsided = np.outer(np.hanning(9), np.hanning(11))
+    lopsided[2, 3:] *= 1.4
+    fits.PrimaryHDU(lopsided).writeto(tmp_path / "psf.fits")
+    for text in ("0.9", "moffat:0.8", "g=0.7,r=0", str(tmp_path / "psf.fits")):
         psf = read_psf(text, SPEC)
         assert psf is not None
         want = convolve(flux.double(), torch.from_numpy(psf.kernels))
         assert np.abs(through(flux, psf=text) - want.numpy()).max() < 1e-5
+        full = [[fftconvolve(x, k) for x, k in zip(galaxy, psf.kernels, strict=True)]
+                for galaxy in flux.double().numpy()]  # fmt: skip
+        side = np.shape(full)[-1]
+        dark = through(flux, psf=text, size=side)
+        assert np.abs(dark - np.array(full)).max() < 1e-5
     assert np.array_equal(through(flux, psf="none"), flux.numpy())
 
 
