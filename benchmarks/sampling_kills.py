@@ -44,13 +44,13 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 # First: it limits the threads and finds the tests' helpers.
 from kills import Life, live
-from sampling import model_of
 
 from galgen.data.pack.checking import prepare_check, run_check
 from galgen.data.pack.index import is_pack
 from galgen.data.sets import open_set
 from galgen.io.sums import verify
 from galgen.sampling.rows import DONE
+from sampling import model_of
 
 MODES = ("fits-1", "fits-2", "pack-1", "pack-2")
 #: What tells how a folder came to be, not what is in it.
