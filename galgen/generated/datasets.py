@@ -59,7 +59,8 @@ class _Generated:
         """What draws the galaxies, in this process."""
         device = self.model.module.device
         if get_worker_info() is not None and device.type != "cpu":
-            # A process that was forked cannot use the device of its parent.
+            # A process that was forked cannot use the device of its parent, nor free what is there.
+            self._parents = self.model, self._drawing
             self.model, self._drawing = self._source.load(), None
         if self._drawing is None:
             self._drawing = Drawing(self.model, self.seed, **self.asked)
@@ -76,7 +77,8 @@ class _Generated:
         return found if self.transform is None else self.transform(found)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"model": None, "_drawing": None}
+        kept = {name: value for name, value in self.__dict__.items() if name != "_parents"}
+        return kept | {"model": None, "_drawing": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, model=state["_source"].load())
