@@ -26,7 +26,7 @@ STATES = {
 def replay(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="FITS files of generated galaxies, or folders"),
+        typer.Argument(metavar="FILE", help="FITS files of generated galaxies, or folders"),
     ],
     checkpoint: Annotated[
         str | None,
