@@ -49,7 +49,7 @@ def moments(image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("layered", [True, False])
 def test_one_galaxy_under_two_psfs(layered: bool) -> None:
     """Second moments differ by those of the PSFs, and the light is the same."""
-    flux = galaxies(6, fwhm=0.0 if layered else 0.5)
+    flux = galaxies(3, fwhm=0.0 if layered else 0.5)
     spec = SPEC if layered else sersic_spec(64, BANDS, 0.2, 0.5)
     first, second = (through(flux, spec, layered, psf=p, size=128) for p in ("0.7", "1.3"))
     want = (1.3**2 - 0.7**2) / (8 * np.log(2)) / 0.2**2
@@ -65,7 +65,7 @@ def test_one_galaxy_under_two_psfs(layered: bool) -> None:
 @pytest.mark.parametrize("layered", [True, False])
 @pytest.mark.parametrize("scale", [0.1, 0.17, 0.31, 0.5])
 def test_one_galaxy_on_other_pixels(scale: float, layered: bool) -> None:
-    flux = galaxies(4, fwhm=0.0 if layered else 0.5)
+    flux = galaxies(2, fwhm=0.0 if layered else 0.5)
     spec = SPEC if layered else sersic_spec(64, BANDS, 0.2, 0.5)
     size = 2 * round(16 / scale)
     native = through(flux, spec, layered, psf="1", size=160)
