@@ -238,6 +238,7 @@ def _galaxies(
     from galgen.sampling.asking import check, checked_share, enough_galaxies, make_task
     from galgen.sampling.folder import Folder
     from galgen.sampling.telescopes import of_config
+    from galgen.sampling.workers import devices_of
 
     wanted = run.sample
     n = enough_galaxies(wanted.n or 0)
@@ -255,6 +256,7 @@ def _galaxies(
     }
     task = make_task(model, **asked)
     layout = check(model, task, n)
+    devices_of(wanted.devices, device)
     if dry_run:
         if out is not None:
             Folder(out, layout, n, share.n)
