@@ -86,8 +86,10 @@ def main() -> None:
                 shape = galsim.hsm.EstimateShear(image, blur, shear_est="KSB")
                 weighted.append(complex(shape.corrected_g1, shape.corrected_g2))
             if number == 0:
+                middle = slice(pixels // 4, -(pixels // 4))
                 for axis, image in zip(row, seen, strict=True):
-                    axis.imshow(np.arcsinh(image.array / image.array.max() * 30), origin="lower")
+                    shown = image.array[middle, middle] / image.array.max()
+                    axis.imshow(np.arcsinh(30 * shown), origin="lower", cmap="gray")
                     axis.axis("off")
         row[0].set_title(f"{name}, {scale:g} arcsec", loc="left")
         print(

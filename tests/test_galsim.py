@@ -317,6 +317,7 @@ def test_one_band_needs_no_name(known: Callable[..., GeneratedCatalog]) -> None:
         ({"own_psf": "0.7"}, "only psf=deconvolve"),
         ({"sky": "flat"}, "sky=flat: choose of border, keep"),
         ({"taper": 9}, "taper=9: give 0 to 8"),
+        ({"pad_factor": 0}, "pad_factor=0: give a number from 1 to 64"),
         ({"pixel_scale": 0.1}, "are 0.2 arcsec"),
         ({"label": "comet"}, "comet is not a class"),
         ({"where": "mag_r=3"}, "was trained on mag_r"),

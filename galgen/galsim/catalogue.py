@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel, load, resolve
 from galgen.errors import ConfigError
+from galgen.galsim.profile import PAD_FACTOR
 from galgen.io.psf import read_psf
 from galgen.models.rendering import CHUNK
 from galgen.models.requests import Where
@@ -58,6 +59,9 @@ class GeneratedCatalog:
         Pixels at the edges over which a picture falls to 0; by default a sixteenth of its side.
     pixel_scale
         Arcsec per pixel, of a model that does not know it.
+    pad_factor
+        How much wider than a picture its Fourier transform is made; less is faster, more is more
+        exact.
     nobjects
         How many galaxies there are; None for no end.
 
@@ -84,6 +88,7 @@ class GeneratedCatalog:
         sky: str = "border",
         taper: int | None = None,
         pixel_scale: float | None = None,
+        pad_factor: float = PAD_FACTOR,
         nobjects: int | None = None,
     ) -> None:
         self.asked: dict[str, Any] = {
@@ -124,6 +129,9 @@ class GeneratedCatalog:
         if nobjects is not None and nobjects < 1:
             raise ConfigError(f"nobjects={nobjects}: give a number above 0, or none for no end.")
         self.nobjects = nobjects
+        if not 1 <= pad_factor <= 64:
+            raise ConfigError(f"pad_factor={pad_factor:g}: give a number from 1 to 64.")
+        self.pad_factor = pad_factor
 
     @property
     def model(self) -> TrainedModel:

@@ -57,8 +57,8 @@ class GeneratedGalaxy(Mapping[str, Any]):
     zero_point
         AB magnitude of one unit of flux in the images that are drawn; by default the model's own.
     options
-        ``psf``, ``own_psf``, ``noise``, ``sky``, ``taper`` and ``pixel_scale`` as in
-        `GeneratedCatalog`; not with a catalogue, which has its own.
+        ``psf``, ``own_psf``, ``noise``, ``sky``, ``taper``, ``pixel_scale`` and ``pad_factor`` as
+        in `GeneratedCatalog`; not with a catalogue, which has its own.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class GeneratedGalaxy(Mapping[str, Any]):
         name = f"galaxy {index} of seed {self.seed}"
         scale = factors(self.spec, image.sum(axis=(1, 2)), flux, magnitude, zero_point, name)
         self.image: NDArray[np.float64] = image * scale[:, None, None]
-        self._kernels = catalogue.kernels
+        self._kernels, self._pad_factor = catalogue.kernels, catalogue.pad_factor
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ class GeneratedGalaxy(Mapping[str, Any]):
             behind = galsim.Pixel(self.pixel_scale)
         elif self._kernels is not None:
             behind = sampled(self._kernels[row], self.pixel_scale)
-        return interpolated(self.image[row], self.pixel_scale, behind, gsparams)
+        return interpolated(self.image[row], self.pixel_scale, behind, gsparams, self._pad_factor)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.bands:

@@ -36,7 +36,7 @@ INPUT, OBJECT = "generated_catalog", "GeneratedGalaxy"
 _CATALOGUE = {
     "file_name": str, "seed": int, "label": str, "where": str, "no_condition": bool,
     "truncation": float, "psf": str, "own_psf": str, "noise": bool, "sky": str, "taper": int,
-    "pixel_scale": float, "nobjects": int,
+    "pixel_scale": float, "pad_factor": float, "nobjects": int,
 }  # fmt: skip
 _GALAXY = {
     "index": int, "band": str, "seed": int, "label": str, "where": str, "truncation": float,
