@@ -146,7 +146,8 @@ class GalaxyWriter:
 
     def _learn(self, shape: tuple[int, int, int], facts: Mapping[str, Any]) -> list[Head] | None:
         """Headers with room for these facts; None where a fact has no card of its own there."""
-        plain = {key: _short(key, value) for key, value in facts.items()}
+        # A text that has room on its card, whatever comes later.
+        plain = {k: "x" if isinstance(value, str) else value for k, value in facts.items()}
         headers = self._by_astropy(shape, plain)
         cards = [format_card(*card) for card in provenance_cards(plain)]
         standing = split_cards(headers[0])
@@ -174,16 +175,15 @@ def _kind(key: str, value: Any) -> Any:
     return (key, json.dumps(value)) if key == "stretch" else key
 
 
-def _short(key: str, value: Any) -> Any:
-    """A value for the first header of a kind, with room on its card for any other."""
-    return "x" if isinstance(value, str) and key != "stretch" else value
-
-
 @lru_cache(maxsize=16)
-def _writer_for(spec: ImageSpec, cube: bool) -> GalaxyWriter:
+def _kept_writer(spec: ImageSpec, cube: bool) -> GalaxyWriter:
     return GalaxyWriter(spec, {}, cube=cube)
 
 
 def writer_for(spec: ImageSpec, cube: bool) -> GalaxyWriter:
     """A writer without shared provenance, kept for the next galaxy of the kind."""
-    return _writer_for(spec, cube)
+    try:
+        return _kept_writer(spec, cube)
+    except TypeError:
+        # Bands as a list, say, have no hash.
+        return GalaxyWriter(spec, {}, cube=cube)

@@ -34,7 +34,7 @@ ERROR_CARDS = (
 )
 _SEEDS = 10_000
 _NUMBERS = {"D": ">f8", "E": ">f4", "J": ">i4"}
-_LAYOUT = ("XTENSION", "SIMPLE", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "EXTNAME")
+_LAYOUT = {b"XTENSION", b"BITPIX", b"NAXIS", b"PCOUNT", b"GCOUNT"}
 _SUMS = {card[:8] for card in SUM_CARDS}
 
 
@@ -115,14 +115,12 @@ def compress(
 
 
 def _about(header: bytes) -> list[bytes]:
-    """Cards of an image that do not describe its layout; EXTNAME stays."""
-    layout = {key.encode() for key in _LAYOUT if key != "EXTNAME"}
-    cards = []
-    for card in split_cards(header):
-        key = card[:8].rstrip()
-        if key.rstrip(b"0123456789") not in layout and card[:8] not in _SUMS:
-            cards.append(card)
-    return cards
+    """Cards of an image that do not describe its layout."""
+    return [
+        card
+        for card in split_cards(header)
+        if card[:8].rstrip(b" 0123456789") not in _LAYOUT and card[:8] not in _SUMS
+    ]
 
 
 def _card(keyword: str, value: Value, comment: str) -> bytes:

@@ -18,7 +18,7 @@ from galgen.bands import ImageSpec
 from galgen.errors import ConfigError
 from galgen.io import galaxyfile, read_cutout
 from galgen.io.galaxyfile import GalaxyWriter
-from galgen.io.header import galaxy_hdus, read_provenance
+from galgen.io.header import galaxy_hdus, read_provenance, write_galaxy
 
 BANDS = ("u", "g", "r", "i", "z", "y", "J")
 SHARED: dict[str, Any] = {
@@ -103,11 +103,10 @@ def test_bytes_are_those_of_astropy(bands: int, cube: bool) -> None:
 
 @pytest.mark.parametrize("cube", [False, True])
 def test_facts_of_all_kinds(cube: bool) -> None:
-    spec = spec_of(3)
-    flux, writer = noise(3, 16, 16), GalaxyWriter(spec, {"seed": 1, "model": "x"}, cube=cube)
-    values: list[Any] = [0, -7, 2**62, True, False, 0.0, -0.0, 1e-30, -2.5e300, 1 / 3, np.nan]
-    values += [np.inf, np.float32(0.1), np.int64(4), np.bool_(True), "", "x" * 67, "x" * 68]
-    values += ["x" * 69, "it's " * 40, "élliptique\n星", [1, 2.5, "a"], {"a": None}, None]
+    spec = spec_of(1, 4)
+    flux, writer = noise(1, 4, 4), GalaxyWriter(spec, {"seed": 1, "model": "x"}, cube=cube)
+    values: list[Any] = [-7, True, -0.0, -2.5e300, np.nan, np.float32(0.1), np.bool_(True), ""]
+    values += ["x" * 68, "x" * 69, "it's " * 40, "élliptique\n星", [1, 2.5, "a"], None]
     for value in values:
         for facts in (
             {"index": 3, "label": value},
@@ -137,7 +136,7 @@ def test_facts_whose_cards_collide_are_as_astropy_has_them() -> None:
 
 def test_headers_of_more_than_one_block_and_full_blocks() -> None:
     spec, flux = spec_of(1), noise(1, 16, 16)
-    for count in range(20, 42):
+    for count in (25, 26, *range(29, 35), 41):
         facts = {f"fact{k}": k for k in range(count)}
         for cube in (False, True):
             writer = GalaxyWriter(spec, {}, cube=cube)
@@ -233,6 +232,13 @@ def test_long_texts_come_back(tmp_path: Path) -> None:
     assert header["REQUEST"] == facts["request"]
     assert header["LONGSTRN"] == "OGIP 1.0"
     assert np.array_equal(read_cutout(path).pixels, noise(3, 16, 16))
+
+
+def test_a_spec_that_cannot_be_hashed(tmp_path: Path) -> None:
+    bands: Any = ["g", "r"]
+    write_galaxy(tmp_path / "a.fits", noise(2, 16, 16), ImageSpec(16, bands), {"index": 1})
+    wanted = GalaxyWriter(ImageSpec(16, ("g", "r")), {}).encode(noise(2, 16, 16), {"index": 1})
+    assert (tmp_path / "a.fits").read_bytes() == wanted.data
 
 
 def test_an_unknown_compression_is_refused() -> None:
