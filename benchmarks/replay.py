@@ -50,10 +50,21 @@ STYLED = {
     "train.metric_images": 0,
 }
 FITS: dict[str, Any] = {"formats": ["fits"]}
+
+
+def _instructions(torch: str, onednn: str, mkl: str) -> dict[str, str]:
+    """What makes the three libraries do with fewer instructions."""
+    return {
+        "ATEN_CPU_CAPABILITY": torch,
+        "ONEDNN_MAX_CPU_ISA": onednn,
+        "MKL_ENABLE_INSTRUCTIONS": mkl,
+    }
+
+
 KERNELS: dict[str, dict[str, str]] = {
     "the same": {},
-    "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
-    "SSE4.1": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "AVX2": _instructions("avx2", "AVX2", "AVX2"),
+    "SSE4": _instructions("default", "SSE41", "SSE4_2"),
     "without oneDNN": {"GALGEN_BENCHMARK_PLAIN": "1"},
     "two threads": {"OMP_NUM_THREADS": "2"},
 }
@@ -62,12 +73,10 @@ ALONE = """
 import json, os, sys, torch
 from galgen.replay import replay
 with torch.backends.mkldnn.flags(enabled="GALGEN_BENCHMARK_PLAIN" not in os.environ):
-    found = replay(sys.argv[1])
-print(json.dumps({
-    "states": [one.state for one in found],
-    "of_peak": max(one.of_peak for one in found),
-    "of_noise": max(one.of_noise for one in found),
-}))
+    found = replay(sys.argv[1:])
+print(json.dumps([
+    [str(one.path.parent), one.state, one.of_peak, one.of_noise] for one in found
+]))
 """
 
 
@@ -112,18 +121,16 @@ def _swept(model: TrainedModel, what: str, n: int, steps: int, out: Path) -> Any
     return sweep(model, what, n, steps, out=out, **FITS)
 
 
-def alone(folder: Path, **environment: str) -> dict[str, Any]:
-    """Replay a folder in another process."""
+def alone(*folders: Path, **environment: str) -> list[tuple[str, str, float, float]]:
+    """Replay folders in another process: folder, state and differences of each file."""
     result = subprocess.run(
-        [sys.executable, "-c", ALONE, str(folder)],
+        [sys.executable, "-c", ALONE, *map(str, folders)],
         capture_output=True,
         text=True,
         env=os.environ | environment,
         check=True,
     )
-    found = json.loads(result.stdout.splitlines()[-1])
-    assert isinstance(found, dict)
-    return found
+    return [tuple(one) for one in json.loads(result.stdout.splitlines()[-1])]
 
 
 def measure_kinds(runs: list[Path]) -> None:
@@ -136,14 +143,15 @@ def measure_kinds(runs: list[Path]) -> None:
     models: defaultdict[str, int] = defaultdict(int)
     redrawn = 0
     for number, run in enumerate(sorted(Path("runs").iterdir())):
+        folders = {}
         for kind, make in kinds(checkpoint.load(run)):
             folder = Path(f"{number}-{kind.replace(' ', '-')}")
-            made = make(folder)
-            redrawn += getattr(made, "told", {}).get("redrawn", 0)
-            states = alone(folder)["states"]
-            found[kind] += states
+            redrawn += getattr(make(folder), "told", {}).get("redrawn", 0)
+            folders[str(folder)] = kind
             models[kind] += 1
-            print(f"{run.name}: {kind}: {states.count('identical')}", file=sys.stderr, flush=True)
+        for name, state, _, _ in alone(*map(Path, folders)):
+            found[folders[name]].append(state)
+        print(f"{run.name}: {len(folders)} kinds", file=sys.stderr, flush=True)
     print("| kind | models | files | identical |\n| --- | --- | --- | --- |")
     for kind, states in found.items():
         count = f"{len(states):,} | {states.count('identical'):,}"
@@ -164,10 +172,10 @@ def measure_kernels(runs: list[Path]) -> None:
         sample(link, 256, out=folder, **FITS)
         for name, environment in KERNELS.items():
             found = alone(folder, **environment)
-            states = found["states"]
+            _, states, of_peak, of_noise = zip(*found, strict=True)
             count = f"{states.count('identical')} of {len(states)}"
-            print(f"| {run.name[6:]} | {name} | {count} | {found['of_peak']:.1e} | "
-                  f"{found['of_noise']:.1e} |", flush=True)  # fmt: skip
+            print(f"| {run.name[6:]} | {name} | {count} | {max(of_peak):.1e} | "
+                  f"{max(of_noise):.1e} |", flush=True)  # fmt: skip
 
 
 def measure_speed(runs: list[Path]) -> None:

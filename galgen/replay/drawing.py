@@ -48,6 +48,7 @@ class Scene:
     attempt: int
     request: tuple[tuple[str, Any], ...]
     look: Look
+    bands: tuple[str, ...] | None
     telescope: Telescope | None
     more: tuple[Any, ...]
     device: str
@@ -93,6 +94,7 @@ def scene_of(file: Written, model: TrainedModel, device: str, psf: str | None) -
         int(facts.get("attempt", 0)),
         tuple((name, _hashable(value)) for name, value in typed.items()),
         look,
+        tuple(map(str, asked["bands"])) if "bands" in asked else None,
         telescope,
         more,
         device,
@@ -107,7 +109,9 @@ def _hashable(value: Any) -> Any:
 
 def view_of(scene: Scene, model: TrainedModel) -> View:
     """How the galaxies of a scene are seen."""
-    return views(model, scene.look, () if scene.telescope is None else (scene.telescope,))[0]
+    return views(
+        model, scene.look, () if scene.telescope is None else (scene.telescope,), scene.bands
+    )[0]
 
 
 def draw(

@@ -225,7 +225,8 @@ def spread(paths: Iterable[str | Path]) -> dict[Path, bool]:
         )
         if not inside:
             raise DataError(f"{given} holds no FITS files ({', '.join(FITS_SUFFIXES)}).")
-        found = {**dict.fromkeys(inside, False), **found}
+        for path in inside:
+            found.setdefault(path, False)
     if not found:
         raise DataError("there is nothing to replay: name FITS files, or a folder of them.")
     return found
