@@ -178,6 +178,20 @@ def test_the_pixel_comes_once(known: Callable[..., GeneratedCatalog]) -> None:
     assert apart["no_pixel"] > 5e-3
 
 
+def test_a_band_without_a_psf_in_the_layer_has_the_pixel_in_it(layered: Path) -> None:
+    model = checkpoint.load(layered)
+    assert GeneratedCatalog(model).sharp == (False, False, False)
+    psf = read_psf("g=0.7,r=0,i=0.7", model.spec)
+    assert psf is not None
+    model.module.set_psf(torch.from_numpy(psf.kernels))
+    galaxy = GeneratedGalaxy(GeneratedCatalog(model, sky="keep", taper=0), 0)
+    blob = galsim.Gaussian(sigma=0.4).drawImage(nx=16, ny=16, scale=0.2, method="no_pixel")
+    galaxy.image = np.stack([blob.array.astype(float)] * 3)
+    for band, again in (("r", True), ("g", False)):
+        image = drawn(galaxy[band], 0.2, 3.2001)
+        assert (np.abs(image - blob.array).max() < 2e-3 * blob.array.max()) == again
+
+
 @pytest.mark.parametrize("scale", [0.1, 0.2, 0.3])
 def test_with_its_psf_a_galaxy_is_what_that_pixel_sees(
     known: Callable[..., GeneratedCatalog], scale: float

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel, load, resolve
@@ -117,6 +118,8 @@ class GeneratedCatalog:
         if psf == "deconvolve":
             own = read_psf("auto" if own_psf is None else own_psf, self.spec, "own_psf")
             self.kernels = None if own is None else own.kernels
+        #: Bands in which the layer does nothing, so that its pictures have the pixel in them.
+        self.sharp = _sharp(network, self.spec.n_bands)
         grain = getattr(getattr(network, "end", None), "grain", None)
         self._look: dict[str, Any] = {
             "psf": "none" if psf == "none" else None,
@@ -217,6 +220,13 @@ def _loaded(path: str, whole: bool, stamp: int) -> TrainedModel:
     """A model of a file or exported folder, with the snapshots of its classes if `whole`."""
     model = load(path)
     return attach(model) if whole and not model.specialists else model
+
+
+def _sharp(network: nn.Module, bands: int) -> tuple[bool, ...]:
+    kernels = getattr(getattr(getattr(network, "end", None), "psf", None), "kernels", None)
+    if kernels is None:
+        return (False,) * bands
+    return tuple((kernels.amax(dim=(1, 2)) > 0.999).tolist())
 
 
 def _one_of(name: str, given: str, known: tuple[str, ...]) -> str:

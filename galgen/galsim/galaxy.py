@@ -35,10 +35,11 @@ class GeneratedGalaxy(Mapping[str, Any]):
     (`galgen.io.psf`). So :math:`x_p` are weights in front of the telescope *and* of the pixel:
     interpolated they are the galaxy itself, and drawing, which convolves with the pixel of the new
     image, adds a pixel once. Of a model without such a layer the values hold PSF and pixel. With
-    ``psf="keep"`` the pixel is taken out (`galsim.Deconvolve` of `galsim.Pixel`), so that drawing
-    at the model's own pixel scale gives the picture again, and at another one what that pixel
-    sees. With ``psf="deconvolve"`` PSF and pixel are taken out at once. The interpolant
-    and the deconvolutions are 1 at the frequency 0, so that all three keep the flux.
+    ``psf="keep"`` the pixel is taken out (`galsim.Deconvolve` of `galsim.Pixel`), as it is in a
+    band for which the layer has no PSF, so that drawing at the model's own pixel scale gives the
+    picture again, and at another one what that pixel sees. With ``psf="deconvolve"`` PSF and pixel
+    are taken out at once. The interpolant and the deconvolutions are 1 at the frequency 0, so that
+    all of these keep the flux.
 
     Parameters
     ----------
@@ -111,7 +112,8 @@ class GeneratedGalaxy(Mapping[str, Any]):
         name = f"galaxy {index} of seed {self.seed}"
         scale = factors(self.spec, image.sum(axis=(1, 2)), flux, magnitude, zero_point, name)
         self.image: NDArray[np.float64] = image * scale[:, None, None]
-        self._kernels, self._pad_factor = catalogue.kernels, catalogue.pad_factor
+        self._kernels, self._sharp = catalogue.kernels, catalogue.sharp
+        self._pad_factor = catalogue.pad_factor
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -147,10 +149,10 @@ class GeneratedGalaxy(Mapping[str, Any]):
                 f"pixels add up to {total:.3g}), so no profile: take another one."
             )
         behind: Any = None
-        if self.psf == "keep":
-            behind = galsim.Pixel(self.pixel_scale)
-        elif self._kernels is not None:
+        if self._kernels is not None:
             behind = sampled(self._kernels[row], self.pixel_scale)
+        elif self.psf != "none" or self._sharp[row]:
+            behind = galsim.Pixel(self.pixel_scale)
         return interpolated(self.image[row], self.pixel_scale, behind, gsparams, self._pad_factor)
 
     def __getitem__(self, name: str) -> Any:
