@@ -218,6 +218,9 @@ def moment(draw: random.Random, out: Path, count: int, seconds: float) -> dict[s
     if kind < 0.2:
         return {"kill_after": draw.uniform(0, 1.1 * seconds)}
     done = rows_done(out, count)
+    if done == count:
+        # Else it would be killed there again and again.
+        return {}
     wanted = count if kind < 0.4 else draw.randint(done, min(count, done + count // 5))
     delay = draw.uniform(0, 0.05 if wanted < count else 0.5)
     due: list[float] = []
