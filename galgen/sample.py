@@ -69,6 +69,7 @@ def sample(
     accept: str | float | Mapping[str, float] | None = None,
     redraws: int = REDRAWS,
     truncation: float = 1.0,
+    bands: Sequence[str] | None = None,
     psf: str | None = None,
     own_psf: str | None = None,
     noise: bool = True,
@@ -112,6 +113,8 @@ def sample(
         How often at most; a galaxy that has not come near by then is left out.
     truncation
         Towards the mean galaxy: 1 for none, 0 for the mean itself.
+    bands
+        Those that are wanted, in that order; None for all.
     psf
         Another PSF than the model's own, as in `galgen.io.psf.read_psf`; ``none`` for galaxies
         without one, of a model that was trained with a layer for it.
@@ -162,9 +165,9 @@ def sample(
     model = source if isinstance(source, TrainedModel) else checkpoint.load(source)
     task = make_task(
         model, seed=seed, start=start, label=label, where=where, no_condition=no_condition,
-        accept=accept, redraws=redraws, truncation=truncation, psf=psf, own_psf=own_psf,
-        noise=noise, telescopes=telescopes, formats=formats, cube=cube, compress=compress,
-        pack=pack,
+        accept=accept, redraws=redraws, truncation=truncation, bands=bands, psf=psf,
+        own_psf=own_psf, noise=noise, telescopes=telescopes, formats=formats, cube=cube,
+        compress=compress, pack=pack,
     )  # fmt: skip
     where_to = devices_of(devices, device)
     model.to(where_to[0])
@@ -249,6 +252,7 @@ def go_on(
         accept=task["accept"],
         redraws=record["redraws"],
         **task["look"],
+        bands=task["bands"],
         telescopes=[Telescope.from_state(state) for state in task["telescopes"]],
         formats=None if kinds == ["pack"] else kinds,
         pack=kinds == ["pack"],

@@ -227,6 +227,7 @@ class SampleConfig(Section):
     label: str | None = Field(None, description="class; None for the training set's mix")
     where: str | None = Field(None, description="numbers, NAME=VALUE or NAME=LOW..HIGH, ...")
     no_condition: bool = Field(False, description="ask for nothing")
+    bands: tuple[str, ...] | None = Field(None, description="those that are wanted; None for all")
     accept: str | None = Field(
         None, description="draw anew what is measured farther from the request, 0.1 or NAME=0.1,..."
     )
@@ -271,6 +272,8 @@ class SampleConfig(Section):
         if not isinstance(values, dict):
             return values
         values = dict(values)
+        if isinstance(values.get("bands"), str):
+            values["bands"] = tuple(b.strip() for b in values["bands"].split(",") if b.strip())
         if isinstance(values.get("where"), dict):
             values["where"] = ",".join(
                 f"{name}={'..'.join(map(str, v)) if isinstance(v, list | tuple) else v}"

@@ -7,7 +7,7 @@ In network space the sky lies near 0 and bright cores near 1, for every kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -130,6 +130,11 @@ class Stretch:
         span = torch.where(top > level, top - level, peak - bottom)
         noise = torch.where(noise > 0, noise, span / 1000)
         return cls(kind, level, noise, torch.maximum(top, level + 3 * noise))
+
+    def select(self, rows: Sequence[int]) -> Stretch:
+        """The same for some of the bands, in that order."""
+        chosen = list(rows)
+        return Stretch(self.kind, self.low[chosen], self.scale[chosen], self.top[chosen])
 
     def state(self) -> dict[str, Any]:
         """Plain dict for checkpoints and headers."""

@@ -95,6 +95,15 @@ def sample(
             rich_help_panel=ASKED,
         ),
     ] = False,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            "--bands",
+            help="some of the model's, in order [all]",
+            rich_help_panel=LOOK,
+            show_default=False,
+        ),
+    ] = None,
     accept: Annotated[
         str | None,
         typer.Option(
@@ -250,6 +259,7 @@ def sample(
             "label": label,
             "where": where,
             "no_condition": no_condition or None,
+            "bands": bands,
             "accept": accept,
             "redraws": redraws,
             "truncation": truncation,

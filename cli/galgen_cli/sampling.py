@@ -178,6 +178,7 @@ def _alone(run: RunConfig, part: Part) -> None:
 
     wanted = run.sample
     for option, given in (
+        ("--bands", wanted.bands),
         ("--pack", wanted.pack),
         ("--compress", wanted.compress),
         ("--accept", wanted.accept),
@@ -249,6 +250,7 @@ def _galaxies(
         **of_config(wanted.model_dump()),
         "start": wanted.start,
         "formats": wanted.formats or None,
+        "bands": wanted.bands,
         "accept": wanted.accept,
         "redraws": wanted.redraws,
         "compress": wanted.compress,

@@ -18,10 +18,12 @@ The same text is understood by ``model.options.psf`` and by ``galgen sample --ps
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +73,15 @@ class Psf:
     fwhm: tuple[float, ...] | None
     widths: tuple[float, ...] | None = None
     beta: float = BETA
+
+    def digest(self) -> str:
+        """As `kernel_digest`."""
+        return kernel_digest(self.kernels)
+
+
+def kernel_digest(kernels: NDArray[Any]) -> str:
+    """What headers tell kernels apart by: 16 digits of their SHA-256 in float32."""
+    return hashlib.sha256(kernels.astype("<f4").tobytes()).hexdigest()[:16]
 
 
 def read_psf(

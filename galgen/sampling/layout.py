@@ -48,7 +48,7 @@ class Layout:
 
     def __init__(self, model: TrainedModel, task: Task, last: int) -> None:
         self.model, self.task, self.last = model, task, last
-        self.views: list[View] = views(model, task.look, task.telescopes)
+        self.views: list[View] = views(model, task.look, task.telescopes, task.bands)
         self.conditions = model.module.conditions
         self.numbers = columns.measurable(self.conditions, self.views[0].spec)
         #: Columns with the SHA-256 of what each sink of a view stores.
@@ -119,7 +119,7 @@ class Layout:
                     )
                     own.append(FitsFiles(folder, writer, view.name, self.task.compress))
                 else:
-                    own.append(Pictures(folder, kind, view.spec, self.model.stretch, view.name))
+                    own.append(Pictures(folder, kind, view.spec, view.stretch, view.name))
             found.append(own)
         return found
 
@@ -134,7 +134,9 @@ class Layout:
 
 def provenance(model: TrainedModel, task: Task, view: View) -> dict[str, Any]:
     """What the files of all galaxies of a task say."""
-    typed = task.request.typed()
+    typed: dict[str, Any] = task.request.typed()
+    if task.bands is not None:
+        typed["bands"] = list(task.bands)
     return {
         "seed": task.seed,
         "truncation": float(task.look.truncation),
@@ -147,5 +149,5 @@ def provenance(model: TrainedModel, task: Task, view: View) -> dict[str, Any]:
         "version": galgen.__version__,
         "torch": torch.__version__,
         "device": device_name(model.module.device),
-        "stretch": model.stretch.state(),
+        "stretch": view.stretch.state(),
     }

@@ -69,7 +69,7 @@ def draw(
     names = [chosen.names[k] for k in full] if chosen.names else []
     kept_rows = Overview([rows[k] for k in full], names)
     galaxies = {place: found[0, place] for place in wanted}
-    return kept_rows.draw(galaxies, layout.views[0].spec, layout.model.stretch, path)
+    return kept_rows.draw(galaxies, layout.views[0].spec, layout.views[0].stretch, path)
 
 
 def _draws(places: Sequence[int], layout: Layout, stores: Sequence[Rows]) -> dict[int, int]:
@@ -111,7 +111,7 @@ def _by_telescope(
     for row, place in enumerate(places):
         for number, view in enumerate(layout.views):
             flux = found[number, place][None] * _brighter(layout, number)
-            tile = composite(flux, view.spec, layout.model.stretch)[0]
+            tile = composite(flux, view.spec, view.stretch)[0]
             scale = max(1, side // tile.shape[0])
             tile = tile.repeat(scale, axis=0).repeat(scale, axis=1)
             edge = (side - tile.shape[0]) // 2

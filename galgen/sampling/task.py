@@ -30,6 +30,8 @@ class Task:
         Of the sample stream, and the first sample.
     request, look
         What they should be, and how they look.
+    bands
+        Those that are wanted; None for all.
     telescopes
         That each galaxy is seen by; none for the model's own.
     accept
@@ -46,6 +48,7 @@ class Task:
     start: int = 0
     request: Request = field(default_factory=Request)
     look: Look = field(default_factory=Look)
+    bands: tuple[str, ...] | None = None
     telescopes: tuple[Telescope, ...] = ()
     accept: Accept | None = None
     kinds: tuple[str, ...] = ("fits",)
@@ -64,6 +67,7 @@ class Task:
             "start": self.start,
             "request": self.request.typed(),
             "look": asdict(self.look),
+            "bands": None if self.bands is None else list(self.bands),
             "telescopes": [telescope.state() for telescope in self.telescopes],
             "accept": None if self.accept is None else dict(self.accept.tolerances),
             "kinds": list(self.kinds),

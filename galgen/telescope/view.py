@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from galgen.bands import ImageSpec
 from galgen.errors import ConfigError
 from galgen.io.cutout import file_kind
 from galgen.io.pixels import rebinning
-from galgen.io.psf import Psf, read_psf
+from galgen.io.psf import Psf, kernel_digest, read_psf
 from galgen.telescope.difference import difference_kernels, widths
 from galgen.telescope.noise import Noise
 from galgen.telescope.telescope import CARD_KEYS, Telescope
@@ -257,5 +256,5 @@ def _cards(
     if found["telescope_psf"] is not None:
         found["psf"] = found["telescope_psf"]
         if kernels is not None:
-            found["psf_hash"] = hashlib.sha256(kernels.astype("<f4").tobytes()).hexdigest()[:16]
+            found["psf_hash"] = kernel_digest(kernels)
     return {key: value for key, value in found.items() if value not in (None, "")}

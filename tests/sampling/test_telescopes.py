@@ -93,3 +93,26 @@ def test_telescopes_need_names_of_their_own(model: TrainedModel, tmp_path: Path)
         sample(model, 1, telescopes=two, pack=True)
     with pytest.raises(ConfigError, match="psf: it is the telescopes' to say"):
         sample(model, 1, telescopes=[Telescope.of(psf="0.8")], psf="0.8")
+
+
+def test_some_of_the_bands(model: TrainedModel, tmp_path: Path) -> None:
+    """In the order that is asked for, with and without a telescope, and drawn again."""
+    from galgen.replay import replay
+
+    whole = sample(model, 2, formats=["fits"], out=tmp_path / "whole")
+    some = sample(model, 2, formats=["fits", "png"], bands=["i", "g"], out=tmp_path / "some")
+    seen = sample(model, 2, bands=["r"], telescopes=[Telescope.of(psf="1")], out=tmp_path / "seen")
+    with fits.open(some.folder / "galaxy_000001.fits") as hdus:
+        assert [hdu.header["EXTNAME"] for hdu in hdus[1:]] == ["i", "g"]
+        for hdu in hdus[1:]:
+            band = hdu.header["EXTNAME"]
+            path = whole.folder / "galaxy_000001.fits"
+            assert np.array_equal(hdu.data, fits.getdata(path, band))
+            assert hdu.header["STRSOFT"] == fits.getheader(path, band)["STRSOFT"]
+    assert "mag_r" not in Table.read(some.catalogue, unit_parse_strict="silent").colnames
+    for made in (some, seen):
+        files = [made.folder / f"galaxy_00000{k}.fits" for k in (0, 1)]
+        assert all(found.state == "identical" for found in replay(files, model.path))
+    with pytest.raises(ConfigError, match="there is no band 'q'"):
+        sample(model, 2, bands=["q"], out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
