@@ -19,6 +19,7 @@ from photutils.background import MedianBackground
 from photutils.segmentation import SourceCatalog, SourceFinder
 
 import galgen
+from galgen.errors import UserError
 
 
 def kron_magnitude(image: CCDData) -> float:
@@ -46,10 +47,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("ccd"))
     given = parser.parse_args()
 
-    model = galgen.load(given.checkpoint)
     asked = {"seed": given.seed, "telescope": given.instrument}
-    images = model.sample_ccd(given.n, **asked)
-    table = model.sample_table(given.n, **asked)
+    try:
+        model = galgen.load(given.checkpoint)
+        images = model.sample_ccd(given.n, **asked)
+        table = model.sample_table(given.n, **asked)
+    except UserError as error:
+        parser.exit(2, f"error: {error}\n")
     band = list(images[0])[-1]
     given.out.mkdir(parents=True, exist_ok=True)
     mine = []

@@ -21,7 +21,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 import galgen
 from galgen import GeneratedDataset, RealDataset
-from galgen.errors import UserError
+from galgen.errors import ConfigError, UserError
 
 BATCH = 32
 
@@ -73,11 +73,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
 
-    model = galgen.load(given.checkpoint)
-    if len(model.classes) < 2:
-        parser.exit(2, "error: this model was trained without classes: give one with --labels.\n")
-    generated = GeneratedDataset(model, given.n, seed=given.seed)
     try:
+        model = galgen.load(given.checkpoint)
+        if len(model.classes) < 2:
+            raise ConfigError("this model was trained without classes: give one with --labels.")
+        generated = GeneratedDataset(model, given.n, seed=given.seed)
         real = RealDataset(given.data, beside=generated)
         test = real if given.data else RealDataset(None, beside=generated, held_out=True)
     except UserError as error:
