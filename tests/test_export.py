@@ -253,6 +253,14 @@ def test_what_breaks_off_leaves_what_was(
                 export(model, folder, Sharing(name="new"), overwrite=True)
             with pytest.raises((KeyboardInterrupt, OutputError)):
                 export(model, tmp_path / "other")
+
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OutputError, match=r"/other cannot be written \(No space left on dev"):
+            export(model, tmp_path / "other")
     assert card_in(folder)["name"] == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

@@ -119,8 +119,12 @@ def building(folder: Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         _put(temporary, folder)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, OutputError) as error:
+        # A file of the temporary folder is nothing that a person knows of.
+        cause = error.__cause__ if isinstance(error, OutputError) else error
+        if not isinstance(cause, OSError):
+            raise
+        reason = cause.strerror or str(cause)
         raise OutputError(
             f"{folder} cannot be written ({reason}): give another folder to --out, or make room."
         ) from None
