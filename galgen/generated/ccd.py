@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Cards of the axes, which a WCS holds; RADESYS is written by it too.
 _AXES = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "RADES")
+#: Cards that are true of a file alone.
+OF_FILES = STRUCTURE | {"NEXTEND"}
 
 
 class Imager:
@@ -75,6 +77,6 @@ def _plain(header: Header) -> Header:
     """Without the cards that follow from the pixels and from the WCS, with digits as in a file."""
     found = type(header).fromstring(header.tostring())
     for keyword in list(found):
-        if keyword in STRUCTURE or keyword.startswith(_AXES):
+        if keyword in OF_FILES or keyword.startswith(_AXES):
             del found[keyword]
     return found

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galgen.generated.ccd import OF_FILES
 from galgen.generated.drawing import Drawing
 from galgen.generated.units import astropy_unit
-from galgen.io.hdu import STRUCTURE
 from galgen.io.header import galaxy_hdus
 from galgen.sampling.columns import (
     asked_columns,
@@ -90,7 +90,7 @@ def _meta(drawing: Drawing) -> dict[str, Any]:
     found: dict[str, Any] = {
         keyword: value
         for keyword, value in primary.header.items()
-        if keyword not in STRUCTURE and not keyword.startswith(_OF_IMAGES)
+        if keyword not in OF_FILES and not keyword.startswith(_OF_IMAGES)
     }
     found["FLUXUNIT"] = found.pop("BUNIT")
     return found
