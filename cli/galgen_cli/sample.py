@@ -69,7 +69,9 @@ def sample(
     ] = False,
     compress: Annotated[
         str | None,
-        typer.Option("--compress", help="rice: FITS in a third of the room", rich_help_panel=FILES),
+        typer.Option(
+            "--compress", help="rice: smaller FITS, the error stated", rich_help_panel=FILES
+        ),
     ] = None,
     pack: Annotated[
         bool,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import galgen
 from galgen.errors import ConfigError
-from galgen.io.atomic import replacing
+from galgen.io.atomic import replacing, write_whole
 from galgen.io.galaxyfile import GalaxyWriter
 from galgen.io.header import fits_text
 from galgen.io.raster import write_raster
@@ -93,8 +93,8 @@ class Writer:
         """One galaxy (C, H, W) in flux, to `path` with the ending of each kind."""
         for kind in self.kinds:
             if kind == "fits":
-                with replacing(path.with_suffix(".fits")) as temporary:
-                    temporary.write_bytes(self.fits.encode(galaxy.numpy(), facts).data)
+                data = self.fits.encode(galaxy.numpy(), facts).data
+                write_whole(path.with_suffix(".fits"), data)
             else:
                 shown = picture(galaxy.numpy(), self.spec, self.model.stretch)
                 write_raster(path.with_suffix(f".{kind}"), shown)

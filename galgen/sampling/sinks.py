@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from galgen.bands import ImageSpec
-from galgen.io.atomic import replacing
+from galgen.io.atomic import write_whole
 from galgen.io.galaxyfile import Encoded, GalaxyWriter
 from galgen.io.raster import encode_raster
 from galgen.report.pictures import composite
@@ -74,8 +74,7 @@ class _Files:
         """Each file stands by itself."""
 
     def _write(self, index: int, data: bytes) -> bytes:
-        with replacing(self.path(index)) as temporary:
-            temporary.write_bytes(data)
+        write_whole(self.path(index), data)
         return hashlib.sha256(data).digest()
 
 

@@ -217,17 +217,17 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = {"formats": ["fits", "png"], "out": tmp_path / "set"}
-    write, written = Path.write_bytes, [0]
+    write, written = os.write, [0]
 
-    def full(self: Path, data: bytes) -> int:
+    def full(number: int, data: bytes) -> int:
         written[0] += 1
         if written[0] > 50:
-            write(self, data[:100])
-            raise OSError(28, "No space left on device", str(self))
-        return write(self, data)
+            write(number, data[:100])
+            raise OSError(28, "No space left on device")
+        return write(number, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr("galgen.io.atomic.os.write", full)
         with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\)"):
             sample(model, 80, **asked)
     assert not [p for p in (tmp_path / "set").iterdir() if p.name.endswith(".tmp")]
