@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +18,9 @@ from galgen.errors import CheckpointError, ConfigError
 from galgen.exported import CARD, FROM, WEIGHTS, digest, known_as, read_card
 from galgen.io.tensors import read_tensors
 from galgen.runs import checkpoint_in, newest_run
+from galgen.stored import OtherVersion as OtherVersion
+from galgen.stored import check_format
+from galgen.stored import read as read
 from galgen.stretch import Stretch
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 
 #: The small model that galgen ships.
 PACKAGED = "hubble-32px"
-
-
-class OtherVersion(CheckpointError):
-    """A checkpoint is whole, but its layout is that of another version of galgen."""
 
 
 @dataclass(frozen=True)
@@ -343,67 +340,6 @@ def resolve(source: str | Path | None = None) -> Path:
     return found
 
 
-def read(path: str | Path, *, mapped: bool = False) -> dict[str, Any]:
-    """The content of a checkpoint file, without running anything that it holds.
-
-    Parameters
-    ----------
-    path
-        The file.
-    mapped
-        Leave the tensors in the file until something reads them; for files of which little is used.
-
-    Raises
-    ------
-    CheckpointError
-        If it is damaged, of another kind, of a newer layout, or holds pickled objects.
-    """
-    path = Path(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        if re.search(r"GLOBAL|Can only (create|build)|reduce", str(error)):
-            raise CheckpointError(
-                f"{path} holds objects that would run code when loaded, so it was not loaded: "
-                "give a checkpoint that galgen wrote."
-            ) from None
-        raise CheckpointError(
-            f"{path} is no checkpoint: give one that galgen wrote (a .ckpt file)."
-        ) from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
-    except Exception as error:  # Noise in a pickle makes torch raise nearly anything.
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path} is damaged or no checkpoint ({first}): use an older one."
-        ) from None
-    card = content.get("galgen") if isinstance(content, dict) else None
-    if not isinstance(card, dict) or not {"ema", "state_dict"} <= content.keys():
-        raise CheckpointError(
-            f"{path} is a checkpoint of another kind: galgen's hold a 'galgen' entry."
-        )
-    _check_format(card, path)
-    return content
-
-
-def _check_format(card: Mapping[str, Any], path: Path) -> None:
-    from galgen.models.card import FORMAT
-
-    layout = card.get("format")
-    if not isinstance(layout, int):
-        raise CheckpointError(f"{path} lacks or distorts an entry (format).")
-    if layout > FORMAT:
-        raise OtherVersion(
-            f"{path} was written by galgen {card.get('version')}, which is newer than this one: "
-            "upgrade galgen."
-        )
-    if layout < FORMAT:
-        raise OtherVersion(
-            f"{path} was written by galgen {card.get('version')}, whose layout this one no longer "
-            "reads: train the model again."
-        )
-
-
 def load(source: str | Path | None = None) -> TrainedModel:
     """Load a model from a checkpoint file, a run folder or an exported folder.
 
@@ -433,7 +369,7 @@ def load(source: str | Path | None = None) -> TrainedModel:
 
 def assemble(folder: Path, card: Mapping[str, Any]) -> TrainedModel:
     """The model of the weights in an exported folder and of its card."""
-    _check_format(card, folder)
+    check_format(card, folder)
     try:
         state = read_tensors(folder / WEIGHTS)
     except ValueError as error:

@@ -37,6 +37,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
         "recovery",
         "sampling",
         "specialists",
+        "stored",
     ),
     (
         "fitting",
