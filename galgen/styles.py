@@ -14,7 +14,6 @@ from torch import Tensor
 from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
 from galgen.errors import ConfigError
-from galgen.io.cutout import file_kind
 from galgen.models.registry import PAIRS
 from galgen.models.rendering import CHUNK
 from galgen.models.requests import Asked, Request, Where, read_rows
@@ -258,12 +257,9 @@ class Files:
         self.stage, kinds = stage, known_formats(formats)
         request, self.model = stage.request, stage.model
         self.writer = Writer(self.model, stage.seed, kinds, cube, stage.look, request)
-        asked, carried = request.typed() | dict(typed or {}), stage.look.own_psf
-        if carried is not None and file_kind(carried) == "fits":
-            carried = Path(carried).name
+        asked = request.typed() | dict(typed or {})
         self.facts = {
             "request": asked or None,
-            "own_psf": carried,
             **self.model.made_by(request.label),
         }
 

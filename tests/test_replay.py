@@ -104,6 +104,10 @@ KINDS: dict[str, Make] = {
     "unasked": lambda out: sample(load(), 5, no_condition=True, out=out),
     "telescope": lambda out: sample(load(), 5, telescopes=[SMALL], out=out),
     "telescopes": lambda out: sample(load("stylegan2"), 5, telescopes=[SMALL, OWN_SEED], out=out),
+    "bands": lambda out: sample(load(), 5, bands=("i", "g"), seed=2, out=out),
+    "bands of a telescope": lambda out: sample(
+        load("stylegan2"), 5, bands=("r",), telescopes=[SMALL], compress="rice", cube=True, out=out
+    ),
     "mix": lambda out: mix(
         load("stylegan2"), (12, 77), (3, 44), layer=2, seed=4, truncation=0.8, formats=["fits"],
         out=out,
@@ -332,7 +336,9 @@ def test_rice_that_was_changed(tmp_path: Path) -> None:
     assert states(replay(path)) == {"damaged"}
 
 
-@pytest.mark.parametrize("kind", ["plain", "cube", "rice", "telescope", "another PSF", "mix"])
+@pytest.mark.parametrize(
+    "kind", ["plain", "cube", "rice", "bands", "telescope", "another PSF", "mix"]
+)
 def test_what_is_written_anew_is_the_same_file(kind: str, tmp_path: Path) -> None:
     KINDS[kind](tmp_path / "out")
     found = replay(tmp_path / "out", write=tmp_path / "new")
@@ -449,10 +455,10 @@ def test_a_psf_of_a_file_has_to_be_there(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(DataError, match=r"PSF of narrow\.fits.*--psf"):
             replay(files)
         assert states(replay(files, psf=str(there / "narrow.fits"))) == {"identical"}
-    wide = np.ones((5, 5))
-    fits.writeto(tmp_path / "seen" / "narrow.fits", wide)
-    with pytest.raises(DataError, match="another PSF"):
-        replay(files)
+    for name in ("plain", "seen"):
+        fits.writeto(tmp_path / name / "narrow.fits", np.ones((5, 5)))
+        with pytest.raises(DataError, match="another PSF"):
+            replay(sorted((tmp_path / name).glob("galaxy*")))
 
 
 def test_psfs_of_other_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

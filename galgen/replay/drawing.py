@@ -35,7 +35,7 @@ class Scene:
     ----------
     kind
         ``galaxy``, ``mix``, ``film`` or ``sweep``.
-    seed, attempt, request, look, telescope
+    seed, attempt, request, look, bands, telescope
         As they were drawn.
     more
         Of a sweep: what varied, and in how many steps.
@@ -109,9 +109,8 @@ def _hashable(value: Any) -> Any:
 
 def view_of(scene: Scene, model: TrainedModel) -> View:
     """How the galaxies of a scene are seen."""
-    return views(
-        model, scene.look, () if scene.telescope is None else (scene.telescope,), scene.bands
-    )[0]
+    telescopes = () if scene.telescope is None else (scene.telescope,)
+    return views(model, scene.look, telescopes, scene.bands)[0]
 
 
 def draw(
@@ -202,7 +201,8 @@ def _psf_of(file: Written, model: TrainedModel, given: str | None) -> str | None
     if told is None:
         return None
     given_name = None if given is None else fits_text(Path(given).name)
-    if told == _own_psf(model) and told != given_name:
+    named = "psf_hash" in file.provenance or told == given_name
+    if told == _own_psf(model) and not named:
         return None
     return _existing(file, str(told), given)
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galgen.checkpoint import TrainedModel
 from galgen.errors import ConfigError, DataError
 from galgen.io.atomic import replacing
 from galgen.io.galaxyfile import GalaxyWriter
@@ -143,7 +142,7 @@ def _scene(
             results = [compare(file, galaxy, here, model.path) for file, galaxy in pairs]
             if folder is not None:
                 results = [
-                    replace(one, written=_write(folder, file, galaxy, model, view, here))
+                    replace(one, written=_write(folder, file, galaxy, view, here))
                     for one, (file, galaxy) in zip(results, pairs, strict=True)
                 ]
             yield results
@@ -172,12 +171,11 @@ def _write(
     folder: Path,
     file: Written,
     galaxy: NDArray[np.float32],
-    model: TrainedModel,
     view: View,
     here: Mapping[str, str],
 ) -> Path:
     """The file as it is drawn now."""
-    facts: dict[str, Any] = {**file.provenance, "stretch": model.stretch.state(), **here}
+    facts: dict[str, Any] = {**file.provenance, "stretch": view.stretch.state(), **here}
     compress = None if file.losses is None else "rice"
     writer = GalaxyWriter(view.spec, {}, cube=file.cube, compress=compress)
     path = folder / file.path.name
