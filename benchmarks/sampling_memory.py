@@ -117,8 +117,8 @@ def watch(command: list[str], out: Path, count: int) -> dict[str, Any]:
     done, looked = 0, 0.0
     while child.poll() is None:
         now = time.monotonic()
-        # Counting reads a file of rows, so not at every look.
-        if now - looked > 1 or done < SETTLED:
+        # Counting reads a file of rows, so not at every look but at the beginning and the end.
+        if now - looked > 1 or done < SETTLED or done > 0.98 * count:
             done, looked = max(done, stored(out, count)), now
         seen.append((now - begin, done, *memory(child.pid)))
         time.sleep(0.1)
