@@ -72,7 +72,9 @@ def table(
     columns: dict[str, NDArray[Any]] = {
         name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]
     }
-    units = {c.name: c.unit for c in (*asked_columns(conditions), *measured_columns(spec, numbers))}
+    units = {
+        c.name: c.unit for c in (*asked_columns(conditions, spec), *measured_columns(spec, numbers))
+    }
     units["image"] = spec.unit
     known = {
         name: unit

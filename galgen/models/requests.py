@@ -79,10 +79,13 @@ class Request:
         >>> Request("FRII", {"z": (0.1, 0.3)}).typed()
         {'label': 'FRII', 'where': 'z=0.1..0.3'}
         """
-        where = ",".join(
+        where: Any = ",".join(
             f"{name}={low!r}" if low == high else f"{name}={low!r}..{high!r}"
             for name, (low, high) in self.where.items()
         )
+        if any("," in name or "=" in name for name in self.where):
+            # Names of a table's columns may hold what separates them in a text.
+            where = {name: [low, high] for name, (low, high) in self.where.items()}
         said = {"label": self.label, "where": where or None, "no_condition": self.nothing or None}
         return {name: value for name, value in said.items() if value is not None}
 
@@ -198,6 +201,8 @@ def parse_range(text: str, number: Number, option: str) -> tuple[float, float]:
     """
     first, dots, second = text.partition("..")
     try:
+        if second.startswith("."):
+            raise ValueError
         low = float(first)
         high = float(second) if dots else low
     except ValueError:

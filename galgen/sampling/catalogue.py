@@ -48,8 +48,8 @@ def summary(layout: Layout, stores: Sequence[Rows]) -> dict[str, Any]:
     -------
     dict
         ``count`` galaxies, ``undetected`` among them. Under `Task.accept` also ``redrawn``, those
-        that were drawn anew, ``draws``, how often all together, ``left_out``, how many never were
-        what was asked for, and the first of ``left_out_samples``. ``conditions``: for each number
+        that were drawn anew, left out or not, ``draws``, how often all together, ``left_out``, how
+        many never were what was asked for, and the first of ``left_out_samples``. ``conditions``: for each number
         of the model that can be measured what `galgen.metrics.requested.follow` finds, as the
         first telescope has them.
     """
@@ -66,7 +66,7 @@ def summary(layout: Layout, stores: Sequence[Rows]) -> dict[str, Any]:
             count += len(good)
             undetected += int((~good["detected"]).sum())
             if "draws" in names:
-                redrawn += int((good["draws"] > 1).sum())
+                redrawn += int((rows["draws"] > 1).sum())
                 draws += int(rows["draws"].sum())
                 gone = rows[rows["state"] == MISSED]
                 left_out += len(gone)

@@ -30,14 +30,13 @@ class Column(NamedTuple):
     unit: str = ""
 
 
-def asked_columns(conditions: Conditions) -> list[Column]:
-    """``label``, and ``<number>_requested``."""
+def asked_columns(conditions: Conditions, spec: ImageSpec) -> list[Column]:
+    """``label``, and ``<number>_requested`` in the unit of what is measured on such images."""
     found = []
     if conditions.classes:
         found.append(_text("label", map(fits_text, conditions.classes)))
     return found + [
-        Column(f"{name}_requested", "f8", "mag" if is_magnitude(name) else "")
-        for name in conditions.names
+        Column(f"{name}_requested", "f8", _unit(name, spec)) for name in conditions.names
     ]
 
 
@@ -64,12 +63,7 @@ def measured_columns(spec: ImageSpec, numbers: Sequence[str]) -> list[Column]:
     Positions and radii are in pixels, counted from 0; ``<number>_measured`` in the unit of the
     number, which for ``r_half`` is arcsec where the pixel scale is known.
     """
-    scale = "arcsec" if spec.pixel_scale else "pix"
-    units = {"r_half": scale}
-    columns = [
-        Column(f"{name}_measured", "f8", "mag" if is_magnitude(name) else units.get(name, ""))
-        for name in numbers
-    ]
+    columns = [Column(f"{name}_measured", "f8", _unit(name, spec)) for name in numbers]
     columns.append(Column("detected", "?"))
     columns += [Column(name, "f8", "" if name == "ellipticity" else "pix") for name in _SHAPES]
     unit = "" if spec.display else fits_text(spec.unit)
@@ -148,6 +142,13 @@ def records(dtype: np.dtype[Any], values: Mapping[str, Any], count: int) -> NDAr
         if name in values:
             found[name] = values[name]
     return found
+
+
+def _unit(name: str, spec: ImageSpec) -> str:
+    """Of a number that can be measured; none for one that cannot, such as a redshift."""
+    if name == "r_half":
+        return "arcsec" if spec.pixel_scale else "pix"
+    return "mag" if why_not(name, spec) is None and is_magnitude(name) else ""
 
 
 def _text(name: str, texts: Iterable[str]) -> Column:

@@ -89,7 +89,7 @@ class Folder:
             refuse_full(self.path)
             return
         what = differing(before["task"], self.layout.task.state())
-        if before["model"]["checkpoint"] != self.layout.model.digest:
+        if before["model"]["checkpoints"] != _digests(self.layout):
             what.insert(0, "another checkpoint")
         if what:
             raise OutputError(
@@ -132,7 +132,7 @@ class Folder:
             "task": self.layout.task.state(),
             "model": {
                 "pair": model.name,
-                "checkpoint": model.digest,
+                "checkpoints": _digests(self.layout),
                 "images": model.images,
                 "path": str(model.path),
             },
@@ -249,6 +249,12 @@ class Folder:
         return told
 
 
+def _digests(layout: Layout) -> dict[str, str]:
+    """SHA-256 of what draws the galaxies, by class where a class has a snapshot of its own."""
+    model = layout.model
+    return {"": model.digest} | {name: s.digest for name, s in model.specialists.items()}
+
+
 def _recall(path: Path, rows: Rows, layout: Layout) -> None:
     from astropy.io import fits
 
@@ -294,7 +300,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
         known = {
             name: record[name] for name in ("task", "model", "n", "shards", "redraws", "finished")
         }
-        assert isinstance(known["model"]["checkpoint"], str)
+        assert isinstance(known["model"]["checkpoints"], dict)
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise OutputError(
             f"{path / RECORD} is no record that this galgen reads ({error}): {_AGAIN}."

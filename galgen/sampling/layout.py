@@ -72,7 +72,7 @@ class Layout:
                 draws=task.accept is not None,
                 makers=bool(self.model.specialists),
             ),
-            *columns.asked_columns(self.conditions),
+            *columns.asked_columns(self.conditions, spec),
             *columns.measured_columns(spec, self.numbers),
         ]
 

@@ -241,6 +241,7 @@ def test_texts_and_mappings_are_the_same() -> None:
         ("", "--where : give numbers"),
         ("=3", "--where =3: give numbers"),
         ("mag_r=19,", "--where mag_r=19,: give numbers"),
+        ("mag_r=18...5", "--where mag_r=18...5: give a number or a range"),
         ("mag_r=18..20; g-r=0.6", "--where mag_r=18..20; g-r=0.6: separate them with commas"),
         ("label=FRI", r"--where label=FRI: ask for a class by --label FRI\."),
     ],

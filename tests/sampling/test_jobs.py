@@ -204,7 +204,7 @@ def test_galaxies_of_another_request_and_foreign_files_are_refused(
 def test_another_checkpoint_is_another_set(model: TrainedModel, tmp_path: Path) -> None:
     sample(model, 2, out=tmp_path / "set")
     record = json.loads((tmp_path / "set/sampling.json").read_text())
-    record["model"]["checkpoint"] = "0" * 64
+    record["model"]["checkpoints"] = {"": "0" * 64}
     (tmp_path / "set/sampling.json").write_text(json.dumps(record))
     with pytest.raises(OutputError, match="another checkpoint"):
         sample(model, 2, out=tmp_path / "set")
