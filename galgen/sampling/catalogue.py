@@ -49,9 +49,9 @@ def summary(layout: Layout, stores: Sequence[Rows]) -> dict[str, Any]:
     dict
         ``count`` galaxies, ``undetected`` among them. Under `Task.accept` also ``redrawn``, those
         that were drawn anew, left out or not, ``draws``, how often all together, ``left_out``, how
-        many never were what was asked for, and the first of ``left_out_samples``. ``conditions``: for each number
-        of the model that can be measured what `galgen.metrics.requested.follow` finds, as the
-        first telescope has them.
+        many never were what was asked for, and the first of ``left_out_samples``. ``conditions``:
+        for each number of the model that can be measured what `galgen.metrics.requested.follow`
+        finds, as the first telescope has them.
     """
     width, names = layout.width, layout.dtype.names or ()
     accept = layout.task.accept

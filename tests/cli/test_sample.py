@@ -64,7 +64,8 @@ def test_without_a_checkpoint_it_takes_the_newest_run_and_says_so() -> None:
     )
     names = {p.name for p in Path("samples-00001").iterdir() if p.suffix != ".parquet"}
     assert names == {
-        "catalogue.fits", "galaxy_000000.fits", "galaxy_000001.fits", "overview.png", "sampling.json",
+        "catalogue.fits", "galaxy_000000.fits", "galaxy_000001.fits", "overview.png",
+        "sampling.json",
     }  # fmt: skip
 
 
