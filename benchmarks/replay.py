@@ -9,7 +9,7 @@ instructions than the processor has, as another machine would, with other kernel
 threads.
 
 ``python benchmarks/replay.py speed RUN`` takes the processor time of replaying 1,000 files, beside
-that of the generator.
+that of the generator. Without RUN the model that galgen ships is taken.
 """
 
 from __future__ import annotations
@@ -198,9 +198,10 @@ def measure_speed(runs: list[Path]) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["kinds", "kernels", "speed"])
-    parser.add_argument("runs", nargs="+", type=lambda text: Path(text).resolve())
+    parser.add_argument("what", nargs="?", choices=["kinds", "kernels", "speed"], default="kinds")
+    parser.add_argument("runs", nargs="*", type=lambda text: Path(text).resolve())
     wanted = parser.parse_args()
+    wanted.runs = wanted.runs or [checkpoint.packaged_model()]
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         {"kinds": measure_kinds, "kernels": measure_kernels, "speed": measure_speed}[wanted.what](
