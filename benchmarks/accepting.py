@@ -30,7 +30,7 @@ def trained() -> Path:
     """Run of the configuration that the examples have."""
     config = Path(__file__).resolve().parents[1] / "examples" / "conditions.yaml"
     out = Path(tempfile.mkdtemp())
-    return train(load_yaml(config), {"train.metric_images": 0}, out=out).run
+    return train(load_yaml(config) | {"train.metric_images": 0}, out=out).run
 
 
 def off(made: Samples, names: list[str]) -> np.ndarray:
