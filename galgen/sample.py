@@ -175,8 +175,15 @@ def sample(
     path = Path(out) if out is not None else next_folder()
     folder = Folder(path, layout, n, share.n)
     folder.begin()
+    whole = folder.finished
     with folder.held(share):
         made, engine = _make(folder, share, where_to, batch, progress, say)
+    if whole and not (made and pack):
+        # The same files again: what was told of them holds.
+        folder.leave(share)
+        return _samples(folder, share, made, folder.before)
+    if whole:
+        folder.open_again(share)
     folder.complete(share)
 
     def finish(stores: list[Rows]) -> dict[str, Any]:
@@ -190,10 +197,16 @@ def sample(
         )
         return {**told, "picture": drawn is not None}
 
-    told = folder.close(finish)
-    files = _files(layout, start + share.places(n).start)
+    return _samples(folder, share, made, folder.close(finish))
+
+
+def _samples(folder: Folder, share: Share, made: int, told: Mapping[str, Any] | None) -> Samples:
+    """What came of a set, or of a part of it where nothing is told of the set."""
+    task, places = folder.layout.task, share.places(folder.count)
+    files = _files(folder.layout, task.start + places.start)
     if told is None:
-        return Samples(folder.path, len(share.places(n)), files, made, complete=False)
+        return Samples(folder.path, len(places), files, made, complete=False)
+    known = {name: told[name] for name in TOLD if name in told}
     return Samples(
         folder.path,
         told["count"],
@@ -202,7 +215,7 @@ def sample(
         True,
         folder.path / catalogue.FITS,
         folder.path / OVERVIEW if told["picture"] else None,
-        told,
+        known,
     )
 
 
@@ -278,6 +291,11 @@ def unfinished() -> Path:
     raise OutputError("--resume: no set here is incomplete, name the folder by --out.")
 
 
+#: What is told of a complete set, in its record too.
+TOLD = (
+    "count", "undetected", "redrawn", "draws", "left_out", "left_out_samples", "conditions",
+    "picture",
+)  # fmt: skip
 #: Picture of some galaxies of a set.
 OVERVIEW = "overview.png"
 

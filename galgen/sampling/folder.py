@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,15 +110,21 @@ class Folder:
 
     @property
     def finished(self) -> bool:
-        """Whether the set was complete, as it was asked for now."""
-        before = self.before
-        return before is not None and before["finished"] and before["n"] == self.count
+        """Whether the set was complete, as it is asked for now."""
+        before, accept = self.before, self.layout.task.accept
+        return (
+            before is not None
+            and before["finished"]
+            and before["n"] == self.count
+            and before["redraws"] == (0 if accept is None else accept.redraws)
+            and (self.path / CATALOGUE).is_file()
+        )
 
     def begin(self) -> None:
         """Make the folder and say in it whose it is."""
         make_folder(self.path)
         make_folder(self.path / WORK)
-        if self.before is None or self.before["n"] != self.count or self.before["finished"]:
+        if not self.finished:
             self._record({"finished": False})
 
     def _record(self, more: Mapping[str, Any]) -> None:
@@ -167,16 +173,36 @@ class Folder:
 
     def recall(self, share: Share) -> None:
         """Take the rows of a finished set out of its catalogue, to check it or make it longer."""
-        if self.before is None or self.rows_path(share).exists() or self.shards != 1:
+        if self.before is None or self.rows_path(share).exists():
             return
         path = self.path / CATALOGUE
         if not (self.before["finished"] and path.is_file()):
             return
         rows = self.rows(share)
         try:
-            _recall(path, rows, self.layout)
+            _recall(path, rows, self.layout, share.places(self.count))
         finally:
             rows.close()
+
+    def open_again(self, share: Share) -> None:
+        """Take a finished set for one whose last part is being made: its pixels have changed."""
+        self._record({"finished": False})
+        for i in range(self.shards):
+            other = Share(i, self.shards)
+            if i != share.i:
+                self.recall(other)
+                make_folder(self.path / WORK / f"part-{i:05d}")
+                self.complete(other)
+
+    def leave(self, share: Share) -> None:
+        """Take away what checking a finished set needed."""
+        with suppress(OSError):
+            self.rows_path(share).unlink()
+        for folder in (self.path / WORK / f"part-{share.i:05d}", self.path / WORK):
+            # Another process may be checking another part.
+            with suppress(OSError):
+                folder.rmdir()
+        clear_leftovers(self.path)
 
     def missing(self, share: Share, rows: Rows, sinks: list[list[Sink]]) -> list[int]:
         """Places whose galaxies are not there, or not as they were written."""
@@ -228,21 +254,22 @@ class Folder:
         """
         if self.parts_complete() < self.shards:
             return None
-        try:
-            with only(self.path / WORK):
-                if not (self.path / WORK).is_dir():
+        with ExitStack() as held:
+            try:
+                held.enter_context(only(self.path / WORK))
+            except OutputError:
+                if self.shards > 1:
                     return None
-                stores = [self.rows(Share(i, self.shards)) for i in range(self.shards)]
-                try:
-                    told = dict(finish(stores))
-                finally:
-                    for store in stores:
-                        store.close()
-                self._record({"finished": True, **told})
-        except OutputError:
-            if self.shards > 1:
+                raise
+            if not (self.path / WORK).is_dir():
                 return None
-            raise
+            stores = [self.rows(Share(i, self.shards)) for i in range(self.shards)]
+            try:
+                told = dict(finish(stores))
+            finally:
+                for store in stores:
+                    store.close()
+            self._record({"finished": True, **told})
         with suppress(OSError):
             shutil.rmtree(self.path / WORK)
         clear_leftovers(self.path)
@@ -255,10 +282,10 @@ def _digests(layout: Layout) -> dict[str, str]:
     return {"": model.digest} | {name: s.digest for name, s in model.specialists.items()}
 
 
-def _recall(path: Path, rows: Rows, layout: Layout) -> None:
+def _recall(path: Path, rows: Rows, layout: Layout, places: range) -> None:
     from astropy.io import fits
 
-    width, start = layout.width, layout.task.start
+    width, first_sample = layout.width, layout.task.start
     names = [name for name in layout.dtype.names or () if name != "state"]
     order = {None if v.name is None else v.name: k for k, v in enumerate(layout.views)}
     with fits.open(path, memmap=True) as hdus:
@@ -276,7 +303,9 @@ def _recall(path: Path, rows: Rows, layout: Layout) -> None:
             seen = [order[str(n)] for n in part["telescope"]] if "telescope" in names else None
             for k, record in enumerate(records):
                 number = 0 if seen is None else seen[k]
-                rows.write((int(record["sample"]) - start) * width + number, np.asarray(record))
+                place = int(record["sample"]) - first_sample
+                if place in places:
+                    rows.write((place - places.start) * width + number, np.asarray(record))
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

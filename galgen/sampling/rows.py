@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.errors import OutputError
+from galgen.io.at import read_at, write_at
 from galgen.io.atomic import ELSEWHERE
 
 #: Values of ``state``: not yet made, written, left out because it never was what was asked for.
@@ -39,7 +40,7 @@ class Rows:
     def __init__(self, path: Path, dtype: np.dtype[Any], count: int) -> None:
         self.path, self.dtype, self.count = path, dtype, count
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             if os.fstat(self._file).st_size < count * dtype.itemsize:
                 os.ftruncate(self._file, count * dtype.itemsize)
         except OSError as error:
@@ -57,19 +58,16 @@ class Rows:
         OutputError
             If the disk is full.
         """
-        data = memoryview(np.ascontiguousarray(record, dtype=self.dtype).tobytes())
-        offset = place * self.dtype.itemsize
+        data = np.ascontiguousarray(record, dtype=self.dtype).tobytes()
         try:
-            while len(data):
-                written = os.pwrite(self._file, data, offset)
-                data, offset = data[written:], offset + written
+            write_at(self._file, data, place * self.dtype.itemsize)
         except OSError as error:
             raise _trouble(self.path, error) from error
 
     def read(self, first: int, count: int) -> NDArray[Any]:
         """Records (count,) from a place on."""
         size = self.dtype.itemsize
-        data = os.pread(self._file, count * size, first * size)
+        data = read_at(self._file, count * size, first * size)
         return np.frombuffer(data, dtype=self.dtype)
 
     def all(self) -> Iterator[tuple[int, NDArray[Any]]]:

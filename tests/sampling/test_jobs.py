@@ -123,6 +123,22 @@ def test_parts_of_a_set_are_the_set(
         sample(model, 80, shard=(0, 3))
 
 
+def test_a_part_of_a_finished_set_is_checked_alone(
+    model: TrainedModel, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    asked = {"formats": ["fits", "png"], "out": tmp_path / "set"}
+    for i in range(3):
+        sample(model, 80, **asked, shard=(i, 3))
+    record = (tmp_path / "set/sampling.json").read_bytes()
+    (tmp_path / "set/galaxy_000030.fits").unlink()
+    again = [sample(model, 80, **asked, shard=(i, 3)) for i in range(3)]
+    assert [part.made for part in again] == [0, 1, 0]
+    assert all(part.complete and part.told["count"] == 80 for part in again)
+    assert content(tmp_path / "set") == whole
+    assert (tmp_path / "set/sampling.json").read_bytes() == record
+    assert sample(model, 80, **asked).made == 0
+
+
 def test_parts_are_of_one_number(model: TrainedModel, tmp_path: Path) -> None:
     sample(model, 8, out=tmp_path / "set", shard=(0, 2))
     with pytest.raises(OutputError, match="was begun in 2 parts and not 4: give --shard i/2"):
@@ -245,4 +261,22 @@ def test_a_pack_holds_what_files_would(model: TrainedModel, tmp_path: Path) -> N
     found = open_set(tmp_path / "pack")
     pixels = np.stack([found.read([k])[0] for k in range(40)])
     assert np.array_equal(pixels, model.sample(40).numpy())
+    before = {p.name: p.read_bytes() for p in (tmp_path / "pack").iterdir() if p.is_file()}
     assert sample(model, 40, pack=True, out=tmp_path / "pack").made == 0
+    (shard,) = (tmp_path / "pack").glob("*.npy")
+    damaged = bytearray(shard.read_bytes())
+    damaged[-20000] ^= 1
+    shard.write_bytes(damaged)
+    assert sample(model, 40, pack=True, out=tmp_path / "pack").made == 1
+    after = {p.name: p.read_bytes() for p in (tmp_path / "pack").iterdir() if p.is_file()}
+    assert after == before
+    three = [sample(model, 40, pack=True, out=tmp_path / "parts", shard=(i, 3)) for i in (1, 0, 2)]
+    assert [part.complete for part in three] == [False, False, True]
+    assert next((tmp_path / "parts").glob("*.npy")).read_bytes() == shard.read_bytes()
+    damaged = bytearray(shard.read_bytes())
+    damaged[-20000] ^= 1
+    next((tmp_path / "parts").glob("*.npy")).write_bytes(damaged)
+    mended = [sample(model, 40, pack=True, out=tmp_path / "parts", shard=(i, 3)) for i in range(3)]
+    assert sum(part.made for part in mended) == 1
+    assert mended[-1].complete
+    assert next((tmp_path / "parts").glob("*.npy")).read_bytes() == shard.read_bytes()

@@ -40,6 +40,7 @@ from galgen.data.pack.shards import (
 )
 from galgen.data.pack.workers import cores
 from galgen.errors import DataError, OutputError
+from galgen.io.at import read_at, write_at
 from galgen.io.atomic import clear_leftovers, replacing
 
 #: What stands for the folder that other packs are made from.
@@ -148,10 +149,7 @@ class PackSink:
         content = np.ascontiguousarray(flux, DTYPE).data.cast("B")
         digest = hashlib.sha256(content).digest()
         try:
-            descriptor = self._descriptor(number)
-            while content:
-                written = os.pwrite(descriptor, content, offset)
-                content, offset = content[written:], offset + written
+            write_at(self._descriptor(number), content, offset)
         except OSError as error:
             raise _failed(self._path(number), error) from error
         return digest
@@ -162,7 +160,7 @@ class PackSink:
         if where is None:
             return False
         try:
-            found = os.pread(self._descriptor(where[0]), self.layout.row_bytes, where[1])
+            found = read_at(self._descriptor(where[0]), self.layout.row_bytes, where[1])
         except OSError:
             return False
         return hashlib.sha256(found).digest() == digest
@@ -282,8 +280,8 @@ class PackSink:
             try:
                 shard = _Open(self._path(number), os.O_CREAT)
                 head = layout.head(number)
-                if os.pread(shard.descriptor, len(head), 0) != head:
-                    os.pwrite(shard.descriptor, head, 0)
+                if read_at(shard.descriptor, len(head), 0) != head:
+                    write_at(shard.descriptor, head, 0)
                 os.truncate(shard.descriptor, layout.length(number))
             except OSError as error:
                 raise _failed(self._path(number), error) from error
@@ -329,7 +327,7 @@ class PackSink:
             for place in held[held // before.per_shard == number].tolist():
                 where = before.where(place)
                 assert where is not None
-                new.write(os.pread(old, before.row_bytes, where[1]))
+                new.write(read_at(old, before.row_bytes, where[1]))
 
     def _path(self, number: int) -> Path:
         return self.folder / shard_name(number)
