@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from astropy.nddata import CCDData
     from astropy.table import QTable
 
+    from galgen.generated.again import Again
     from galgen.generated.drawing import Galaxies
     from galgen.models.base import AdversarialModule
     from galgen.specialists import Specialist
@@ -116,6 +117,19 @@ class TrainedModel:
         """Digest and images of the snapshot that draws galaxies of a class, for their files."""
         maker = self if label is None else self.specialists.get(label, self)
         return {"checkpoint": maker.digest, "images": maker.images}
+
+    def again(self) -> Again:
+        """How another process loads the same model: with the snapshots of its classes where this
+        one has them, and without where it has none.
+
+        Raises
+        ------
+        CheckpointError
+            If the files that it came from are not there any more.
+        """
+        from galgen.generated.again import Again
+
+        return Again.of(self)
 
     def to(self, device: str) -> TrainedModel:
         """Move the networks; gives the model itself."""

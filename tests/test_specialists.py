@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ import galgen
 from galgen import checkpoint
 from galgen.errors import CheckpointError, ConfigError
 from galgen.export import Sharing, export
+from galgen.exported import read_card
 from galgen.film import interpolate
+from galgen.generated.again import Again
 from galgen.models.sampling import Look
 from galgen.sample import sample
 from galgen.specialists import told
@@ -98,6 +101,67 @@ def test_a_checkpoint_file_is_that_file_alone(trained: Path) -> None:
         assert not model.specialists
         assert not model.module.specialists
         assert told(model) == []
+
+
+def told_again(model: checkpoint.TrainedModel) -> checkpoint.TrainedModel:
+    """The model as another process has it, told through JSON and pickle."""
+    again = model.again()
+    for copy in (pickle.loads(pickle.dumps(again)), again):
+        assert copy == again
+        assert hash(copy) == hash(again)
+    text = json.dumps(again.state(), sort_keys=True)
+    assert Again.from_state(json.loads(text)) == again
+    return Again.from_state(json.loads(text)).load("cpu")
+
+
+def test_a_model_is_loaded_again_as_it_was(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    exported = export(checkpoint.load(trained), tmp_path / "exported", Sharing())
+    file = Path("checkpoints", "best.ckpt")
+    for source, snapshots in (("../" + trained.name, 2), (file, 0), (exported, 2)):
+        model = checkpoint.load(source)
+        assert len(model.specialists) == snapshots
+        again = told_again(model)
+        assert list(again.specialists) == list(model.specialists)
+        assert torch.equal(again.sample(5, seed=3), model.sample(5, seed=3))
+    alone = checkpoint.assemble(exported, read_card(exported))
+    assert not told_again(alone).specialists
+    assert torch.equal(told_again(alone).sample(5, seed=3), alone.sample(5, seed=3))
+    for state in (
+        {},
+        {"path": "x"},
+        {"path": 3, "digests": {"": ""}},
+        {"path": "x", "digests": {}},
+    ):
+        with pytest.raises(CheckpointError, match="does not say which model"):
+            Again.from_state(state)
+
+
+def test_a_model_that_was_written_anew_is_not_the_same_again(trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    folder = run / "checkpoints"
+    whole, file = checkpoint.load(run).again(), checkpoint.load(folder / "best.ckpt").again()
+    shutil.copy(folder / "best-round.ckpt", tmp_path / "kept")
+    content = torch.load(folder / "best-round.ckpt", weights_only=True)
+    content["galgen"]["clock"]["images"] += 1
+    torch.save(content, folder / "best-round.ckpt")
+    with pytest.raises(CheckpointError, match=r"best\.ckpt, or a snapshot beside it, was written"):
+        whole.load()
+    assert file.load().images == 128
+    (folder / "best-round.ckpt").unlink()
+    with pytest.raises(CheckpointError, match="was written anew"):
+        whole.load()
+    shutil.copy(tmp_path / "kept", folder / "best-round.ckpt")
+    assert whole.load().images == 128
+    model = checkpoint.load(folder / "best.ckpt")
+    (folder / "best.ckpt").unlink()
+    with pytest.raises(CheckpointError, match="does not exist"):
+        file.load()
+    with pytest.raises(CheckpointError, match=r"best\.ckpt cannot be read"):
+        model.again()
 
 
 def test_the_newest_run_has_its_specialists(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

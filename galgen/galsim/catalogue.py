@@ -17,6 +17,7 @@ from galgen.bands import ImageSpec
 from galgen.checkpoint import TrainedModel, load, resolve
 from galgen.errors import ConfigError
 from galgen.galsim.profile import PAD_FACTOR
+from galgen.generated.again import Again
 from galgen.io.psf import read_psf
 from galgen.models.rendering import CHUNK
 from galgen.models.requests import Where
@@ -96,7 +97,10 @@ class GeneratedCatalog:
             "seed": seed, "label": label, "where": where, "no_condition": no_condition,
             "truncation": truncation,
         }  # fmt: skip
-        self._source = _Source.of(model)
+        self._model: TrainedModel | None
+        self._model = model if isinstance(model, TrainedModel) else _named(model)
+        # Now, before anybody writes to its file; one that never had a file stays in this process.
+        self._again = self._model.again() if self._model.path.exists() else None
         self._chunks: OrderedDict[tuple[Any, ...], NDArray[np.float32]] = OrderedDict()
         network = self.model.module.average.network
         self.psf, self.sky = _one_of("psf", psf, PSFS), _one_of("sky", sky, SKIES)
@@ -139,7 +143,10 @@ class GeneratedCatalog:
     @property
     def model(self) -> TrainedModel:
         """The model, loaded once in a process."""
-        return self._source.model()
+        if self._model is None:
+            assert self._again is not None
+            self._model = _reloaded(self._again)
+        return self._model
 
     @property
     def pixel_scale(self) -> float:
@@ -187,32 +194,15 @@ class GeneratedCatalog:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the model and the pictures, which another process makes itself."""
-        return self.__dict__ | {"_chunks": OrderedDict()}
+        again = self._again or self.model.again()
+        return self.__dict__ | {"_chunks": OrderedDict(), "_model": None, "_again": again}
 
 
-class _Source:
-    """Where a model lies, so that another process can load it."""
-
-    def __init__(self, path: str, whole: bool, model: TrainedModel | None = None) -> None:
-        self.path, self.whole, self._model = path, whole, model
-
-    @classmethod
-    def of(cls, source: TrainedModel | str | Path | None) -> _Source:
-        if isinstance(source, TrainedModel):
-            return cls(str(source.path), bool(source.specialists), source)
-        # The newest run now is not the newest one that another process finds.
-        path = resolve(source)
-        whole = source is None or not Path(source).is_file()
-        return cls(os.path.abspath(path), whole)
-
-    def model(self) -> TrainedModel:
-        if self._model is None:
-            stamp = Path(self.path).stat().st_mtime_ns if Path(self.path).exists() else 0
-            self._model = _loaded(self.path, self.whole, stamp)
-        return self._model
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_model": None}
+def _named(source: str | Path | None) -> TrainedModel:
+    """The model of that name, loaded once in a process as long as its file stays the same."""
+    path = resolve(source)
+    whole = source is None or not Path(source).is_file()
+    return _loaded(os.path.abspath(path), whole, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4)
@@ -220,6 +210,12 @@ def _loaded(path: str, whole: bool, stamp: int) -> TrainedModel:
     """A model of a file or exported folder, with the snapshots of its classes if `whole`."""
     model = load(path)
     return attach(model) if whole and not model.specialists else model
+
+
+@lru_cache(maxsize=4)
+def _reloaded(again: Again) -> TrainedModel:
+    """The model of another process."""
+    return again.load()
 
 
 def _sharp(network: nn.Module, bands: int) -> tuple[bool, ...]:

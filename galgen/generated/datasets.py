@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from galgen.errors import CheckpointError, ConfigError
+from galgen.errors import ConfigError
 from galgen.generated.drawing import Drawing, Galaxies, check_window, whole
 from galgen.generated.items import Item, Space, Transform, check_space, item
 from galgen.models.rendering import CHUNK
@@ -43,7 +43,7 @@ class _Generated:
         check_space(space)
         self.model = model if isinstance(model, TrainedModel) else load(model)
         self.seed, self.space, self.transform = whole("seed", seed), space, transform
-        self.asked, self._source = asked, _Source(self.model)
+        self.asked, self._again = asked, self.model.again()
         self._drawing: Drawing | None = Drawing(self.model, self.seed, **asked)
         self.spec: ImageSpec = self._drawing.spec
         self.conditions: Conditions = self._drawing.conditions
@@ -61,7 +61,7 @@ class _Generated:
         if get_worker_info() is not None and device.type != "cpu":
             # A process that was forked cannot use the device of its parent, nor free what is there.
             self._parents = self.model, self._drawing
-            self.model, self._drawing = self._source.load(), None
+            self.model, self._drawing = self._again.load(), None
         if self._drawing is None:
             self._drawing = Drawing(self.model, self.seed, **self.asked)
         return self._drawing
@@ -81,42 +81,7 @@ class _Generated:
         return kept | {"model": None, "_drawing": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, model=state["_source"].load())
-
-
-class _Source:
-    """A model by its file, for another process."""
-
-    def __init__(self, model: TrainedModel) -> None:
-        self.path, self.digests = model.path.resolve(), _digests(model)
-        self.attached = bool(model.specialists)
-
-    def load(self) -> TrainedModel:
-        """The model, on the CPU.
-
-        Raises
-        ------
-        CheckpointError
-            If the file has gone or holds another model by now.
-        """
-        from galgen.checkpoint import load
-        from galgen.specialists import attach
-
-        model = load(self.path)
-        if self.attached and not model.specialists:
-            model = attach(model)
-        if _digests(model) != self.digests:
-            raise CheckpointError(
-                f"{self.path}, or a snapshot beside it, was written anew since it was loaded, so "
-                "another process cannot draw from the same model: load it again, or leave "
-                "num_workers at 0."
-            )
-        return model
-
-
-def _digests(model: TrainedModel) -> dict[str, str]:
-    """Of the file, and of those of single classes."""
-    return {"": model.digest} | {name: one.digest for name, one in model.specialists.items()}
+        self.__dict__.update(state, model=state["_again"].load())
 
 
 class GeneratedDataset(_Generated, Dataset[Any]):
