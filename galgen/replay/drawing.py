@@ -150,7 +150,7 @@ def _galaxies(
     condition = model.module.sample_conditions(indices, scene.seed, request)
     stream = model.module.stream(indices, condition, scene.seed, view.look, scene.attempt)
     for members, flux in stream:
-        seen = view.see(flux, members, scene.seed)
+        seen = view.see(flux, members, scene.seed, scene.attempt)
         rows = [row for row, index in enumerate(members) for _ in places[index]]
         yield [place for index in members for place in places[index]], seen[rows]
 

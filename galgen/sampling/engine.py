@@ -64,7 +64,7 @@ def drawn(layout: Layout, places: Sequence[int], attempt: int = 0) -> Piece:
         list(places),
         attempt,
         read_rows(module.conditions, asked, len(indices)),
-        [view.see(found[view.look], indices, task.seed).numpy() for view in layout.views],
+        [view.see(found[view.look], indices, task.seed, attempt).numpy() for view in layout.views],
     )
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from galgen.checkpoint import TrainedModel
     from galgen.telescope import Telescope
 
-#: Flux (n, C, H, W), sample numbers and seed to flux (n, C, H', W').
-Apply = Callable[[Tensor, Sequence[int], int], Tensor]
+#: Flux (n, C, H, W), sample numbers, seed and attempt to flux (n, C, H', W').
+Apply = Callable[[Tensor, Sequence[int], int, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class View:
     apply: Apply | None = None
     cards: Mapping[str, Any] = field(default_factory=dict)
 
-    def see(self, flux: Tensor, indices: Sequence[int], seed: int) -> Tensor:
+    def see(self, flux: Tensor, indices: Sequence[int], seed: int, attempt: int = 0) -> Tensor:
         """Flux (n, C, H, W) as this telescope has it; each galaxy by itself."""
-        return flux if self.apply is None else self.apply(flux, indices, seed)
+        return flux if self.apply is None else self.apply(flux, indices, seed, attempt)
 
 
 def views(
@@ -107,7 +107,7 @@ def _selected(view: View, bands: Sequence[str]) -> View:
         view,
         spec=view.spec.select(bands),
         stretch=view.stretch.select(rows),
-        apply=_of_rows(rows, lambda flux, indices, seed: flux),
+        apply=_of_rows(rows, lambda flux, indices, seed, attempt: flux),
     )
 
 
@@ -116,7 +116,7 @@ def _of_rows(rows: Sequence[int] | None, apply: Apply) -> Apply:
     if rows is None:
         return apply
     chosen = list(rows)
-    return lambda flux, indices, seed: apply(flux[:, chosen], indices, seed)
+    return lambda flux, indices, seed, attempt: apply(flux[:, chosen], indices, seed, attempt)
 
 
 def own(model: TrainedModel, look: Look) -> View:

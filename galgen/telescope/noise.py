@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgen.errors import ConfigError
+from galgen.io.cards import fits_text
 from galgen.randomness import key
 
 _FORMS = "write sigma=0.02, or sky=0.1,gain=4 and read=5 with it if you like, a band as 0.1/0.2/0.3"
@@ -88,7 +89,9 @@ class Noise:
             if values and not (name == "read" and not any(values))
         )
 
-    def add(self, flux: NDArray[np.float64], seed: int, index: int) -> NDArray[np.float64]:
+    def add(
+        self, flux: NDArray[np.float64], seed: int, index: int, name: str = "", attempt: int = 0
+    ) -> NDArray[np.float64]:
         r"""One galaxy (C, H, W) as the detector gives it, with the sky taken off.
 
         .. math:: f' = N / g - s + r n / g,\quad N \sim \mathrm{Poisson}(\max(0, (f + s) g)),
@@ -102,8 +105,16 @@ class Noise:
             Float64.
         seed, index
             Of the noise, and which sample it is: the same noise whatever else is drawn.
+        name
+            Of the telescope: several that see one galaxy have each its own noise.
+        attempt
+            How often the sample was drawn before.
         """
-        random = np.random.Generator(np.random.Philox(key=key(seed, "telescope", index)))
+        # As a header has the name.
+        name = fits_text(name).strip()
+        stream = f"telescope {name!r}" if name else "telescope"
+        counters = (index, attempt) if attempt else (index,)
+        random = np.random.Generator(np.random.Philox(key=key(seed, stream, *counters)))
         if self.sigma:
             return flux + _column(self.sigma) * random.standard_normal(flux.shape)
         sky, gain, read = _column(self.sky), _column(self.gain), _column(self.read)

@@ -56,7 +56,7 @@ class View:
     _dark: bool = False
     _noise: Noise | None = None
 
-    def apply(self, flux: Tensor, indices: Sequence[int], seed: int) -> Tensor:
+    def apply(self, flux: Tensor, indices: Sequence[int], seed: int, attempt: int = 0) -> Tensor:
         """What the telescope sees of galaxies.
 
         Each by itself in float64, so that nothing depends on the others.
@@ -69,6 +69,8 @@ class View:
             Sample numbers.
         seed
             Of the samples; of the noise too, where the telescope has no seed for it.
+        attempt
+            How often these samples were drawn before: each time has its own noise.
 
         Returns
         -------
@@ -81,10 +83,12 @@ class View:
         noise_seed = seed if noise_seed is None else noise_seed
         seen = np.empty((len(flux), *self.spec.shape), np.float32)
         for place, (galaxy, index) in enumerate(zip(flux.numpy(), indices, strict=True)):
-            seen[place] = self._see(galaxy, noise_seed, index)
+            seen[place] = self._see(galaxy, noise_seed, index, attempt)
         return torch.from_numpy(seen)
 
-    def _see(self, galaxy: NDArray[np.float32], seed: int, index: int) -> NDArray[np.float64]:
+    def _see(
+        self, galaxy: NDArray[np.float32], seed: int, index: int, attempt: int
+    ) -> NDArray[np.float64]:
         light = galaxy.astype(np.float64)
         if self._kernels is not None:
             light = convolved(light, self._kernels, self._dark)
@@ -92,7 +96,9 @@ class View:
             light = self._pixels @ light @ self._pixels.T
         if self._factor != 1:
             light *= self._factor
-        return light if self._noise is None else self._noise.add(light, seed, index)
+        if self._noise is None:
+            return light
+        return self._noise.add(light, seed, index, self.telescope.name, attempt)
 
 
 def convolved(

@@ -91,5 +91,18 @@ def test_the_same_noise_for_the_same_seed_and_sample() -> None:
         noise = Noise.read_text(text, BANDS)
         first = noise.add(flux, 4, 17)
         assert np.array_equal(noise.add(flux, 4, 17), first)
-        for other in ((5, 17), (4, 18)):
+        for other in ((5, 17), (4, 18), (4, 17, "sdss"), (4, 17, "hsc"), (4, 17, "", 1)):
             assert not np.array_equal(noise.add(flux, *other), first)
+        assert np.array_equal(noise.add(flux, 4, 17, "", 0), first)
+
+
+def test_telescopes_and_attempts_have_noise_of_their_own() -> None:
+    flux, noise = np.zeros((1, 32, 32)), Noise(sigma=(1.0,))
+    seen = [
+        noise.add(flux, 4, 17, name, attempt).ravel()
+        for name in ("", "sdss", "hsc", "\u00e9t\u00e9")
+        for attempt in (0, 1, 2)
+    ]
+    assert np.abs(np.corrcoef(seen) - np.eye(len(seen))).max() < 0.15
+    # As a header spells it, which a replay goes by.
+    assert np.array_equal(noise.add(flux, 4, 17, "ete").ravel(), seen[9])

@@ -159,6 +159,18 @@ def test_nothing_depends_on_the_rest_of_the_batch(noise: str | None) -> None:
     assert empty.shape == (0, *view.spec.shape)
 
 
+def test_each_telescope_and_each_attempt_has_noise_of_its_own() -> None:
+    flux = torch.zeros(1, 2, 64, 64)
+    seen = []
+    for name in ("", "sdss", "hsc"):
+        view = prepare(Telescope.of(name=name, noise="sigma=1"), SPEC, True, True)
+        seen += [view.apply(flux, [3], 0, attempt).flatten() for attempt in (0, 1)]
+        assert torch.equal(view.apply(flux, [3], 0).flatten(), seen[-2])
+        other = prepare(again(view), SPEC, True, True)
+        assert torch.equal(other.apply(flux, [3], 0, 1).flatten(), seen[-1])
+    assert (torch.corrcoef(torch.stack(seen)) - torch.eye(6)).abs().max() < 0.06
+
+
 def test_what_the_model_is_asked_for() -> None:
     def asked(layered: bool, grained: bool = True, **what: Any) -> tuple[str | None, bool]:
         view = prepare(Telescope.of(**what), SPEC, layered, grained)
