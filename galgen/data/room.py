@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,14 @@ def memory() -> int:
     system has cached count as free.
     """
     return max(0, min(_machine(), _group(), _limits()))
+
+
+def give_back() -> None:
+    """Give the system memory that was freed: glibc keeps it for the thread that freed it, so that a
+    process with several comes to hold what all of them ever needed, each at another time.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def device_memory(device: torch.device) -> int:

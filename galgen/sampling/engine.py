@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count as count_up
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from galgen.data.room import give_back
 from galgen.io.galaxyfile import Encoded
 from galgen.models.rendering import CHUNK, in_chunks
 from galgen.models.requests import Asked, read_rows
@@ -28,6 +30,8 @@ from galgen.sampling.sinks import FitsFiles, Sink
 
 #: Threads that measure and write beside the one that draws.
 WRITERS = 2
+#: Chunks from one time to the next that freed memory goes back to the system.
+_TRIM = 16
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,11 @@ class Engine:
         again: dict[int, list[int]] = {}
         futures: deque[Future[tuple[int, list[int]]]] = deque()
         attempts: deque[int] = deque()
+        collected = count_up(1)
 
         def collect() -> None:
+            if next(collected) % _TRIM == 0:
+                give_back()
             count, failed = futures.popleft().result()
             attempt = attempts.popleft()
             if failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -93,3 +94,13 @@ print(train(settings, out={str(tmp_path)!r}).images)
 """
     done = under_limit(code, size // 4, OMP_NUM_THREADS="1", MALLOC_ARENA_MAX="2")
     assert done.stdout.strip() == "256", done.stderr[-2000:]
+
+
+def test_freed_memory_goes_back_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    room.give_back()
+
+    def none(name: object) -> object:
+        raise OSError("no such library")
+
+    monkeypatch.setattr(ctypes, "CDLL", none)
+    room.give_back()
