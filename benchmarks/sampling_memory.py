@@ -7,10 +7,11 @@ Watched from outside, every tenth of a second: the memory of the command and of 
 that it starts, as RSS, where pages that several share count for each, as PSS, where they are
 divided, and of it what belongs to no file. Growth is the most that there is after the first
 thousand galaxies were stored, less the most until then, for it goes up and down with what is under
-way in the threads: ``making`` until the last of them is stored, and ``whole`` to the end of the command, with the catalogue, the pack's checksums
-and the libraries that are loaded for Parquet and for the picture. The aim is less than 50 MB while
-they are made, and of what belongs to no file to the end. The generator is a small ``dcgan``, so
-that measuring and writing are most of the work. Ends with exit code 1 where the aim is not met.
+way in the threads: ``making`` until the last of them is stored, and ``whole`` to the end of the
+command, with the catalogue, the pack's checksums and the libraries that are loaded for Parquet and
+for the picture. The aim is less than 50 MB while they are made, and of what belongs to no file to
+the end. The generator is a small ``dcgan``, so that measuring and writing are most of the work.
+Ends with exit code 1 where the aim is not met.
 """
 
 from __future__ import annotations
