@@ -33,6 +33,8 @@ OPTIONS = {
     "data.labels": "--labels",
     "data.condition": "--condition",
     "model.name": "--model",
+    "sample.redraws": "--redraws",
+    "sample.compress": "--compress",
     "train.images": "--images",
     "train.minutes": "--minutes",
     "train.batch": "--batch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
 from galgen.errors import CheckpointError, ConfigError, OutputError
+from galgen.generated.again import Again
 from galgen.models.requests import Where
 from galgen.sampling import catalogue, picture
 from galgen.sampling.accept import REDRAWS
 from galgen.sampling.asking import check, checked_share, enough_galaxies, make_task
 from galgen.sampling.engine import Engine
-from galgen.sampling.folder import Folder, Share, next_folder, read_record
+from galgen.sampling.folder import RECORD, Folder, next_folder, read_record
 from galgen.sampling.layout import Layout
 from galgen.sampling.workers import devices_of, make, make_on
 
@@ -156,9 +158,9 @@ def sample(
     OutputError
         If `out` holds anything else, or cannot be written.
     """
-    enough_galaxies(n)
-    if start < 0:
-        raise ConfigError(f"--start {start}: galaxies are counted from 0.")
+    enough_galaxies(n, start)
+    if not -(2**63) <= seed < 2**63:
+        raise ConfigError(f"--seed {seed}: give a whole number of at most 63 bits.")
     if batch < 1:
         raise ConfigError(f"--batch {batch}: use at least 1.")
     share = checked_share(shard, n, out)
@@ -173,18 +175,21 @@ def sample(
     model.to(where_to[0])
     layout = check(model, task, n)
     path = Path(out) if out is not None else next_folder()
-    folder = Folder(path, layout, n, share.n)
-    folder.begin()
-    whole = folder.finished
-    with folder.held(share):
-        made, engine = _make(folder, share, where_to, batch, progress, say)
-    if whole and not (made and pack):
-        # The same files again: what was told of them holds.
-        folder.leave(share)
-        return _samples(folder, share, made, folder.before)
-    if whole:
-        folder.open_again(share)
-    folder.complete(share)
+    folder = Folder(path, layout, n, share)
+    with folder.held():
+        try:
+            made, engine = _make(folder, where_to, batch, progress, say)
+        except BaseException:
+            folder.release()
+            raise
+        again = folder.finished and made and pack
+        if again:
+            folder.open_again()
+        folder.complete()
+    if folder.finished and not again:
+        # The same files as before: what was told of them holds.
+        folder.leave()
+        return _samples(folder, made, folder.before)
 
     def finish(stores: list[Rows]) -> dict[str, Any]:
         told = catalogue.summary(layout, stores)
@@ -197,12 +202,12 @@ def sample(
         )
         return {**told, "picture": drawn is not None}
 
-    return _samples(folder, share, made, folder.close(finish))
+    return _samples(folder, made, folder.close(finish))
 
 
-def _samples(folder: Folder, share: Share, made: int, told: Mapping[str, Any] | None) -> Samples:
+def _samples(folder: Folder, made: int, told: Mapping[str, Any] | None) -> Samples:
     """What came of a set, or of a part of it where nothing is told of the set."""
-    task, places = folder.layout.task, share.places(folder.count)
+    task, places = folder.layout.task, folder.places
     files = _files(folder.layout, task.start + places.start)
     if told is None:
         return Samples(folder.path, len(places), files, made, complete=False)
@@ -252,12 +257,16 @@ def go_on(
         )
     task = record["task"]
     kinds = task["kinds"]
-    if source is None and not Path(record["model"]["path"]).exists():
-        raise CheckpointError(
-            f"{folder} was begun with {record['model']['path']}, which is gone: name the model."
-        )
+    if source is None:
+        told = record["model"]
+        path = os.path.join(folder, told["path"])
+        if not Path(path).exists():
+            raise CheckpointError(f"{folder} was begun with {path}, which is gone: name the model.")
+        source = Again.from_state(
+            {"path": os.path.abspath(path), "digests": told["digests"]}
+        ).load()
     return sample(
-        source or record["model"]["path"],
+        source,
         record["n"] if n is None else n,
         seed=task["seed"],
         start=task["start"],
@@ -277,17 +286,17 @@ def go_on(
 
 
 def unfinished() -> Path:
-    """The newest of ``./samples-00001`` and so on whose set is not complete.
+    """The newest folder here whose set is not complete.
 
     Raises
     ------
     OutputError
         If there is none.
     """
-    for folder in sorted(Path().glob("samples-*"), reverse=True):
-        record = read_record(folder)
+    for path in sorted(Path().glob(f"*/{RECORD}"), key=lambda p: p.stat().st_mtime, reverse=True):
+        record = read_record(path.parent)
         if record is not None and not record["finished"]:
-            return folder
+            return path.parent
     raise OutputError("--resume: no set here is incomplete, name the folder by --out.")
 
 
@@ -302,22 +311,19 @@ OVERVIEW = "overview.png"
 
 def _make(
     folder: Folder,
-    share: Share,
     devices: Sequence[str],
     batch: int,
     progress: Callable[[int], None] | None,
     say: Callable[[str], None] | None,
 ) -> tuple[int, Engine]:
     """Make what is missing of a part; gives how many galaxies that were."""
-    layout, places = folder.layout, share.places(folder.count)
-    again = folder.before is not None
-    folder.recall(share)
-    rows = folder.rows(share)
+    layout, places = folder.layout, folder.places
+    rows = folder.rows()
     try:
         sinks = layout.sinks(folder.path, folder.count)
         missing: Sequence[int] = places
-        if again:
-            missing = folder.missing(share, rows, sinks)
+        if folder.before is not None:
+            missing = folder.missing(rows, sinks)
             if say is not None:
                 say(_found(folder, len(places), len(missing)))
         advance = progress or (lambda count: None)
@@ -325,7 +331,7 @@ def _make(
         wanted = picture.shown(picture.overview(layout, folder.count))
         engine = Engine(layout, sinks, rows, places.start, batch, wanted)
         if len(devices) > 1 and len(missing) > 1:
-            make_on(devices, layout.model, folder, share, missing, batch, advance)
+            make_on(devices, folder, rows, missing, batch, advance)
         else:
             make(engine, missing, advance)
     finally:

@@ -292,7 +292,7 @@ def sample(
             typed = [
                 *(k for k, v in given.items() if v is not None and k not in ("batch", "devices"))
             ]
-            sampling.resume(talk, source, typed, layers, seed, out, part, dry_run)
+            sampling.resume(talk, source, typed, layers, out, part, dry_run)
         else:
             sampling.begin(
                 talk, source, layers, {"-n": n, "--start": start, "--frames": frames}, out, part,

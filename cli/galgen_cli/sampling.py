@@ -127,7 +127,6 @@ def resume(
     source: str | None,
     typed: Sequence[str],
     layers: Sequence[Mapping[str, Any]],
-    seed: int | None,
     out: Path | None,
     part: Part,
     dry_run: bool,
@@ -137,29 +136,23 @@ def resume(
     from galgen.errors import ConfigError
     from galgen.sample import go_on, unfinished
 
-    more = [name for name in typed if name != "n"] + ["seed"] * (seed is not None)
+    run = RunConfig.build(*layers)
+    wanted = run.sample
+    more = [name for name in typed if name != "n"] + ["seed"] * ("seed" in run.model_fields_set)
+    more += sorted(wanted.model_fields_set - {"n", "batch", "devices", *more})
     if more:
-        raise ConfigError(
-            f"--resume takes everything from the folder: leave --{more[0].replace('_', '-')} out."
-        )
-    wanted = RunConfig.build(*layers).sample
+        option = {"formats": "fits"}.get(more[0], more[0]).replace("_", "-")
+        raise ConfigError(f"--resume takes everything from the folder: leave --{option} out.")
     folder = unfinished() if out is None else out
     shard, device = part
     if dry_run:
         talk.say(f"would go on with {folder}")
         talk.result({"folder": folder})
         return
-    done = 0
-
-    def count(made: int) -> None:
-        nonlocal done
-        done += made
-        advance(made)
-
     with talk.progress("sampling", wanted.n or total_of(folder, shard)) as advance:
         drawn = go_on(
             folder, source, wanted.n, shard=shard, device=device, devices=wanted.devices,
-            batch=wanted.batch, progress=count, say=talk.say,
+            batch=wanted.batch, progress=advance, say=talk.say,
         )  # fmt: skip
     _tell(talk, drawn)
 
@@ -242,7 +235,7 @@ def _galaxies(
     from galgen.sampling.workers import devices_of
 
     wanted = run.sample
-    n = enough_galaxies(wanted.n or 0)
+    n = enough_galaxies(wanted.n or 0, wanted.start)
     shard, device = part
     share = checked_share(shard, n, out)
     asked: dict[str, Any] = {
@@ -261,13 +254,15 @@ def _galaxies(
     devices_of(wanted.devices, device)
     if dry_run:
         if out is not None:
-            Folder(out, layout, n, share.n)
+            Folder(out, layout, n, share)
         talk.say(f"would draw {n:,} galaxies of seed {run.seed} to {out or FOLDER}")
         for view in layout.views:
             if view.name is not None:
                 talk.say(f"as {view.name} sees them: {view.spec.size} px")
         talk.result({"model": model.path, "seed": run.seed, **wanted.model_dump(mode="json")})
         return
+    if task.accept is not None and layout.width > 1:
+        talk.say(f"--accept is held against what {layout.views[0].name} sees")
     where: Path | None = out
     try:
         if out is None:
@@ -297,7 +292,9 @@ def _tell(talk: Talk, drawn: Samples, model: TrainedModel | None = None) -> None
             "complete last writes the catalogue"
         )
     else:
-        talk.say(f"wrote {drawn.count:,} galaxies to {drawn.folder}{first}")
+        what = f"{drawn.count:,} {'galaxy' if drawn.count == 1 else 'galaxies'}"
+        if drawn.made:
+            talk.say(f"wrote {what} to {drawn.folder}{first if drawn.count else ''}")
         for name, found in told["conditions"].items():
             if found["scatter"] is not None:
                 talk.say(
@@ -306,7 +303,7 @@ def _tell(talk: Talk, drawn: Samples, model: TrainedModel | None = None) -> None
                     + (f", {found['failures']:,} not measured" if found["failures"] else "")
                 )
         if "redrawn" in told:
-            talk.say(f"{told['redrawn']:,} were drawn anew, {told['draws']:,} draws in all")
+            talk.say(f"drawn anew: {told['redrawn']:,}, in {told['draws']:,} draws of all")
         talk.say(f"catalogue: {drawn.catalogue}")
         if drawn.picture is not None:
             talk.say(f"picture: {drawn.picture}")

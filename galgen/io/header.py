@@ -33,7 +33,7 @@ CARDS: dict[str, tuple[str, str]] = {
     "index": ("SAMPLE", "index of this galaxy under that seed"),
     "truncation": ("TRUNC", "truncation of the latent, 1 for none"),
     "psf": ("PSF", ""),
-    "grain": ("GRAIN", "noise of sky and photons was added"),
+    "grain": ("GRAIN", "the noise that the model itself adds"),
     "telescope": ("INSTRUME", "telescope that it is seen through"),
     "telescope_psf": ("TELPSF", ""),
     "psf_hash": ("PSFHASH", ""),

@@ -15,6 +15,9 @@ from galgen.sampling.folder import Share
 from galgen.sampling.layout import Layout
 from galgen.sampling.task import COMPRESSIONS, Task
 
+#: Samples of a seed.
+LAST = 10**12
+
 if TYPE_CHECKING:
     from galgen.checkpoint import TrainedModel
     from galgen.telescope import Telescope
@@ -49,6 +52,12 @@ def make_task(
         If it cannot be met.
     """
     conditions = model.module.conditions
+    spec = model.spec
+    if bands is not None:
+        if not bands or len(set(bands)) < len(bands):
+            said = ",".join(bands)
+            raise ConfigError(f"--bands {said}: name one band or more, each once, as in g,r.")
+        spec = spec.select(bands)
     kinds = known_formats(formats) or (("png",) if model.spec.display else ("fits",))
     request = Request.of(conditions, label, where, no_condition)
     if compress is not None:
@@ -74,9 +83,9 @@ def make_task(
         start,
         request,
         Look(truncation, psf, noise, own_psf),
-        None if bands is None else model.spec.select(bands).bands,
+        None if bands is None else spec.bands,
         tuple(telescopes),
-        Accept.of(accept, redraws, conditions, request, model.spec),
+        Accept.of(accept, redraws, conditions, request, spec),
         kinds,
         cube,
         compress,
@@ -118,14 +127,19 @@ def checked_share(shard: tuple[int, int], n: int, out: str | Path | None) -> Sha
     return Share(i, parts)
 
 
-def enough_galaxies(n: int) -> int:
+def enough_galaxies(n: int, start: int = 0) -> int:
     """The number of galaxies as it is.
 
     Raises
     ------
     ConfigError
-        If it is below 1.
+        If it is below 1, or their numbers are not those of samples.
     """
     if n < 1:
         raise ConfigError(f"-n {n}: ask for at least one galaxy.")
+    if start < 0:
+        raise ConfigError(f"--start {start}: galaxies are counted from 0.")
+    if start + n > LAST:
+        option = f"-n {n}" if n > start else f"--start {start}"
+        raise ConfigError(f"{option}: samples are counted up to {LAST:,}, give less.")
     return n

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def known_formats(formats: Sequence[str] | None) -> tuple[str, ...]:
-    """The formats as they are, checked, each once.
+    """The formats, each once, in the order of `FORMATS`, checked.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def known_formats(formats: Sequence[str] | None) -> tuple[str, ...]:
     for kind in formats or ():
         if kind not in FORMATS:
             raise ConfigError(f"format {kind} is not known: choose of {', '.join(FORMATS)}.")
-    return tuple(dict.fromkeys(formats or ()))
+    return tuple(kind for kind in FORMATS if kind in (formats or ()))
 
 
 def condition_facts(asked: Asked) -> dict[str, Any]:

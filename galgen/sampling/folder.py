@@ -7,6 +7,7 @@ While galaxies are made it holds, beside them, ``sampling.json``, which says wha
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,18 +16,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 import galgen
 from galgen.errors import OutputError
-from galgen.io.atomic import ELSEWHERE, clear_leftovers, replacing
+from galgen.io.atomic import ELSEWHERE, clear_leftovers, write_whole
 from galgen.io.lock import only
-from galgen.models.rendering import CHUNK
 from galgen.runs import make_folder
 from galgen.sampling.layout import Layout
+from galgen.sampling.recalling import recall
 from galgen.sampling.rows import DONE, MISSED, Rows
 from galgen.sampling.sinks import Sink
 from galgen.sampling.task import differing
@@ -36,7 +37,9 @@ RECORD = "sampling.json"
 WORK = ".sampling"
 CATALOGUE = "catalogue.fits"
 #: Layout of the record.
-_FORMAT = 1
+_FORMAT = 2
+#: Of the provenance, what a set may be gone on with under others.
+_VERSIONS = ("numpy", "scipy")
 _AGAIN = "give another folder to --out"
 
 
@@ -67,8 +70,15 @@ class Folder:
         Which galaxies, and what they become.
     count
         How many there are in all.
-    shards
-        In how many parts they are made.
+    share
+        The part of them that this process makes.
+
+    Attributes
+    ----------
+    before
+        What the folder said of its galaxies when this process came; None where it was new.
+    finished
+        Whether the set was complete then, as it is asked for now.
 
     Raises
     ------
@@ -76,90 +86,91 @@ class Folder:
         If the folder holds anything else, or cannot be written.
     """
 
-    def __init__(self, path: Path, layout: Layout, count: int, shards: int = 1) -> None:
-        self.path, self.layout, self.count, self.shards = path, layout, count, shards
-        self.before = read_record(path)
-        self._refuse_other()
+    def __init__(self, path: Path, layout: Layout, count: int, share: Share | None = None) -> None:
+        self.path, self.layout, self.count = path, layout, count
+        self.share = share or Share()
+        self.places = self.share.places(count)
+        self.before = self._read()
+        self.work = path / WORK
+        self.finished = self._is_finished()
 
     # -- what is there ---------------------------------------------------------------------
 
-    def _refuse_other(self) -> None:
-        before = self.before
+    def _read(self) -> dict[str, Any] | None:
+        """The record, if there is one and it is of the same galaxies."""
+        before = read_record(self.path)
         if before is None:
-            refuse_full(self.path)
-            return
+            try:
+                refuse_full(self.path)
+            except OutputError:
+                # Another part may have begun in between.
+                before = read_record(self.path)
+                if before is None:
+                    raise
+            else:
+                return None
         what = differing(before["task"], self.layout.task.state())
-        if before["model"]["checkpoints"] != _digests(self.layout):
+        if before["cards"] != _cards(self.layout) and not what:
+            what.append("another telescope")
+        if before["model"]["digests"] != _digests(self.layout):
             what.insert(0, "another checkpoint")
         if what:
             raise OutputError(
                 f"{self.path} holds galaxies of another request ({'; '.join(what)}): {_AGAIN}."
             )
-        if before["shards"] != self.shards and not before["finished"]:
+        parts, n = self.share.n, before["n"]
+        if before["shards"] != parts and not before["finished"]:
             raise OutputError(
-                f"{self.path} was begun in {before['shards']} parts and not {self.shards}: give "
+                f"{self.path} was begun in {before['shards']} parts and not {parts}: give "
                 f"--shard i/{before['shards']} as before, or another folder to --out."
             )
-        same = before["n"] == self.count
-        grows = before["n"] < self.count and self.shards == 1 and not self.layout.task.pack
-        if not same and not grows:
+        grows = n < self.count and parts == 1 and not self.layout.task.pack
+        if n != self.count and not grows:
             raise OutputError(
-                f"{self.path} holds {before['n']:,} of these galaxies, and -n {self.count} is "
-                f"{'less' if before['n'] > self.count else 'more'}: {_AGAIN}."
+                f"{self.path} holds {n:,} of these galaxies, and -n {self.count} is "
+                f"{'less' if n > self.count else 'more'}: {_AGAIN}."
             )
+        return before
 
-    @property
-    def finished(self) -> bool:
-        """Whether the set was complete, as it is asked for now."""
-        before, accept = self.before, self.layout.task.accept
+    def _is_finished(self) -> bool:
+        before = self.before
         return (
             before is not None
             and before["finished"]
             and before["n"] == self.count
-            and before["redraws"] == (0 if accept is None else accept.redraws)
+            and before["redraws"] == self._redraws
             and (self.path / CATALOGUE).is_file()
         )
 
-    def begin(self) -> None:
-        """Make the folder and say in it whose it is."""
-        make_folder(self.path)
-        make_folder(self.path / WORK)
-        if not self.finished:
-            self._record({"finished": False})
+    @property
+    def _redraws(self) -> int:
+        accept = self.layout.task.accept
+        return 0 if accept is None else accept.redraws
 
-    def _record(self, more: Mapping[str, Any]) -> None:
-        model, accept = self.layout.model, self.layout.task.accept
-        record = {
+    def _record(self, more: Mapping[str, Any]) -> dict[str, Any]:
+        model = self.layout.model
+        return {
             "format": _FORMAT,
             "galgen": galgen.__version__,
             "n": self.count,
-            "shards": self.shards,
-            "redraws": 0 if accept is None else accept.redraws,
+            "shards": self.share.n,
+            "redraws": self._redraws,
             "task": self.layout.task.state(),
+            "cards": _cards(self.layout),
             "model": {
                 "pair": model.name,
-                "checkpoints": _digests(self.layout),
                 "images": model.images,
-                "path": str(model.path),
+                "digests": _digests(self.layout),
+                # From here, so that both may be moved together.
+                "path": os.path.relpath(model.path, self.path),
             },
             **more,
         }
-        with replacing(self.path / RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
     # -- one part of it --------------------------------------------------------------------
 
-    def rows_path(self, share: Share) -> Path:
-        """File of the rows of a part."""
-        return self.path / WORK / f"rows-{share.i:05d}-of-{share.n:05d}"
-
-    def rows(self, share: Share) -> Rows:
-        """The rows of a part."""
-        count = len(share.places(self.count)) * self.layout.width
-        return Rows(self.rows_path(share), self.layout.dtype, count)
-
     @contextmanager
-    def held(self, share: Share) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
         """Work on a part; nobody else does meanwhile.
 
         Raises
@@ -167,48 +178,95 @@ class Folder:
         OutputError
             If somebody does.
         """
-        lock = make_folder(self.path / WORK / f"part-{share.i:05d}")
-        with only(lock):
+        make_folder(self.path)
+        with only(make_folder(self.path / WORK / f"part-{self.share.i:05d}")):
+            self._begin()
             yield
 
-    def recall(self, share: Share) -> None:
-        """Take the rows of a finished set out of its catalogue, to check it or make it longer."""
-        if self.before is None or self.rows_path(share).exists():
+    def _begin(self) -> None:
+        """Say in the folder whose it is, and where its rows are."""
+        if self.finished:
+            self.work = Path(mkdtemp(prefix="check-", dir=self.path / WORK))
+            self._recall(self.share)
             return
-        path = self.path / CATALOGUE
-        if not (self.before["finished"] and path.is_file()):
+        self.before = self._read()
+        before = self.before
+        if before is not None and not before["finished"] and before["n"] == self.count:
+            self.work = make_folder(self.path / WORK / before["work"])
+            if before["redraws"] != self._redraws:
+                write_whole(self.path / RECORD, self._text())
+            return
+        self.work = Path(mkdtemp(prefix="rows-", dir=self.path / WORK))
+        os.chmod(self.work, 0o777 & ~_umask())
+        if before is None:
+            if not self._is_first():
+                self._begin()
+            return
+        # Of a set that is made longer, or whose redraws are more: what is known stays known.
+        self._recall(self.share)
+        if not before["finished"]:
+            old = self.path / WORK / before["work"] / self._rows_name(self.share)
+            with suppress(OSError):
+                shutil.copyfile(old, self._rows_path(self.share))
+        write_whole(self.path / RECORD, self._text())
+
+    def _text(self) -> bytes:
+        record = self._record({"finished": False, "work": self.work.name})
+        return (json.dumps(record, indent=1) + "\n").encode()
+
+    def _is_first(self) -> bool:
+        """Write the record, if no other part has done so meanwhile."""
+        temporary = self.work / RECORD
+        write_whole(temporary, self._text())
+        try:
+            os.link(temporary, self.path / RECORD)
+        except FileExistsError:
+            shutil.rmtree(self.work, ignore_errors=True)
+            return False
+        except OSError:
+            # A disk that knows no links.
+            write_whole(self.path / RECORD, self._text())
+        temporary.unlink()
+        return True
+
+    def _rows_name(self, share: Share) -> str:
+        layout = hashlib.sha256(repr(self.layout.dtype.descr).encode()).hexdigest()[:8]
+        return f"rows-{share.i:05d}-of-{share.n:05d}-{layout}"
+
+    def _rows_path(self, share: Share) -> Path:
+        return self.work / self._rows_name(share)
+
+    def rows(self, share: Share | None = None, *, old: bool = False) -> Rows:
+        """The rows of a part, by default this process' own.
+
+        Parameters
+        ----------
+        old
+            Only if they are there.
+
+        Raises
+        ------
+        FileNotFoundError
+            If they are not, of old ones.
+        """
+        share = share or self.share
+        count = len(share.places(self.count)) * self.layout.width
+        return Rows(self._rows_path(share), self.layout.dtype, count, old=old)
+
+    def _recall(self, share: Share) -> None:
+        """Take the rows of a part out of the catalogue of a finished set."""
+        if self.before is None or not self.before["finished"]:
             return
         rows = self.rows(share)
         try:
-            _recall(path, rows, self.layout, share.places(self.count))
+            recall(self.path / CATALOGUE, rows, self.layout, share.places(self.count))
         finally:
             rows.close()
 
-    def open_again(self, share: Share) -> None:
-        """Take a finished set for one whose last part is being made: its pixels have changed."""
-        self._record({"finished": False})
-        for i in range(self.shards):
-            other = Share(i, self.shards)
-            if i != share.i:
-                self.recall(other)
-                make_folder(self.path / WORK / f"part-{i:05d}")
-                self.complete(other)
-
-    def leave(self, share: Share) -> None:
-        """Take away what checking a finished set needed."""
-        with suppress(OSError):
-            self.rows_path(share).unlink()
-        for folder in (self.path / WORK / f"part-{share.i:05d}", self.path / WORK):
-            # Another process may be checking another part.
-            with suppress(OSError):
-                folder.rmdir()
-        clear_leftovers(self.path)
-
-    def missing(self, share: Share, rows: Rows, sinks: list[list[Sink]]) -> list[int]:
+    def missing(self, rows: Rows, sinks: list[list[Sink]]) -> list[int]:
         """Places whose galaxies are not there, or not as they were written."""
-        accept, width = self.layout.task.accept, self.layout.width
-        places = share.places(self.count)
-        limit = 0 if accept is None else accept.redraws + 1
+        width, places = self.layout.width, self.places
+        limit = self._redraws + 1
         found: list[int] = []
         with ThreadPoolExecutor() as pool:
             step = 1024
@@ -231,17 +289,33 @@ class Folder:
             for sink, name in zip(sinks[number], self.layout.digests, strict=True)
         )
 
-    def complete(self, share: Share) -> None:
-        """Say that a part is."""
-        (self.path / WORK / f"part-{share.i:05d}" / "complete").touch()
-
-    def parts_complete(self) -> int:
-        """How many parts are; all of them where another process has finished the set."""
-        if not (self.path / WORK).is_dir():
-            return self.shards
-        return len(list((self.path / WORK).glob("part-*/complete")))
-
     # -- all of it -------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Give a new folder free again, where not one galaxy has been made."""
+        names = {p.name for p in self.path.iterdir()} - {RECORD, WORK}
+        if self.before is None and self.share.n == 1 and not names:
+            with suppress(OSError):
+                (self.path / RECORD).unlink()
+            shutil.rmtree(self.work, ignore_errors=True)
+
+    def complete(self) -> None:
+        """Say that this part is."""
+        (self.work / f"complete-{self.share.i:05d}").touch()
+
+    def leave(self) -> None:
+        """Take away what checking a finished set needed."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        self._tidy()
+
+    def open_again(self) -> None:
+        """Take a finished set for one whose last part is being made: its pixels have changed."""
+        for i in range(self.share.n):
+            other = Share(i, self.share.n)
+            if i != self.share.i:
+                self._recall(other)
+                (self.work / f"complete-{i:05d}").touch()
+        write_whole(self.path / RECORD, self._text())
 
     def close(self, finish: Callable[[list[Rows]], Mapping[str, Any]]) -> dict[str, Any] | None:
         """Make the catalogue and what goes with it, once all parts are complete.
@@ -249,63 +323,70 @@ class Folder:
         Returns
         -------
         dict
-            What `finish` says of the set, which the record keeps; None where parts are missing or
-            another process is at it.
+            The record, with what `finish` says of the set; None where parts are missing or another
+            process is at it.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
         """
-        if self.parts_complete() < self.shards:
+        parts = self.share.n
+        if self.work.is_dir() and len(list(self.work.glob("complete-*"))) < parts:
             return None
         with ExitStack() as held:
             try:
                 held.enter_context(only(self.path / WORK))
             except OutputError:
-                if self.shards > 1:
+                if parts > 1:
                     return None
                 raise
-            if not (self.path / WORK).is_dir():
-                return None
-            stores = [self.rows(Share(i, self.shards)) for i in range(self.shards)]
+            record = read_record(self.path)
+            if record is None or record["finished"]:
+                # Another part was the last one.
+                return record
+            stores: list[Rows] = []
             try:
+                stores.extend(self.rows(Share(i, parts), old=True) for i in range(parts))
                 told = dict(finish(stores))
             finally:
                 for store in stores:
                     store.close()
-            self._record({"finished": True, **told})
+            record = self._record({"finished": True, **told})
+            write_whole(self.path / RECORD, (json.dumps(record, indent=1) + "\n").encode())
+            shutil.rmtree(self.work, ignore_errors=True)
+        self._tidy()
+        return record
+
+    def _tidy(self) -> None:
+        """Remove what nobody works in any more."""
+        work = self.path / WORK
+        for folder in sorted(work.glob("part-*")):
+            # A file in it is the lock of another process.
+            with suppress(OSError):
+                folder.rmdir()
         with suppress(OSError):
-            shutil.rmtree(self.path / WORK)
+            work.rmdir()
         clear_leftovers(self.path)
-        return told
+
+
+def _cards(layout: Layout) -> list[dict[str, Any]]:
+    """What decides the images of each view but the versions of what computes them."""
+    return [
+        {name: value for name, value in view.cards.items() if name not in _VERSIONS}
+        for view in layout.views
+    ]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _digests(layout: Layout) -> dict[str, str]:
     """SHA-256 of what draws the galaxies, by class where a class has a snapshot of its own."""
-    model = layout.model
-    return {"": model.digest} | {name: s.digest for name, s in model.specialists.items()}
-
-
-def _recall(path: Path, rows: Rows, layout: Layout, places: range) -> None:
-    from astropy.io import fits
-
-    width, first_sample = layout.width, layout.task.start
-    names = [name for name in layout.dtype.names or () if name != "state"]
-    order = {None if v.name is None else v.name: k for k, v in enumerate(layout.views)}
-    with fits.open(path, memmap=True) as hdus:
-        table = hdus[1].data
-        if any(name not in table.names for name in names):
-            return
-        for first in range(0, len(table), CHUNK * 64):
-            part = table[first : first + CHUNK * 64]
-            records = np.zeros(len(part), layout.dtype)
-            for name in names:
-                values = np.asarray(part[name])
-                kind = layout.dtype[name].kind
-                records[name] = np.char.encode(values, "ascii") if kind == "S" else values
-            records["state"] = DONE
-            seen = [order[str(n)] for n in part["telescope"]] if "telescope" in names else None
-            for k, record in enumerate(records):
-                number = 0 if seen is None else seen[k]
-                place = int(record["sample"]) - first_sample
-                if place in places:
-                    rows.write((place - places.start) * width + number, np.asarray(record))
+    return dict(layout.model.again().digests)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
@@ -326,10 +407,11 @@ def read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads(text)
         if record["format"] != _FORMAT:
             raise ValueError(f"format {record['format']}")
-        known = {
-            name: record[name] for name in ("task", "model", "n", "shards", "redraws", "finished")
-        }
-        assert isinstance(known["model"]["checkpoints"], dict)
+        for name in ("task", "cards", "model", "n", "shards", "redraws", "finished"):
+            record[name]
+        if not record["finished"]:
+            record["work"]
+        assert isinstance(record["model"]["digests"], dict)
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise OutputError(
             f"{path / RECORD} is no record that this galgen reads ({error}): {_AGAIN}."
@@ -382,10 +464,3 @@ def refuse_full(out: str | Path) -> None:
                 f"{folder} holds files already ({found.name}), and nothing is overwritten: "
                 f"{_AGAIN}."
             )
-
-
-def started_here(folder: Path) -> bool:
-    """Whether nothing but this process' own empty folder is there, which may go again."""
-    with suppress(OSError):
-        return not any(os.scandir(folder))
-    return False

@@ -17,6 +17,7 @@ from galgen.sampling.engine import drawn
 from galgen.sampling.layout import Layout
 from galgen.sampling.rows import DONE, Rows
 from galgen.sampling.task import chunks_of
+from galgen.sampling.views import View
 
 #: Galaxies that are looked at to choose those of the overview.
 _FIRST = 2048
@@ -105,20 +106,26 @@ def _again(
 def _by_telescope(
     layout: Layout, places: Sequence[int], found: Mapping[tuple[int, int], Tensor], path: Path
 ) -> Path:
-    """A galaxy a row, a telescope a column, each at its own size."""
-    side = max(view.spec.size for view in layout.views)
+    """A galaxy a row, a telescope a column, all of one scale on the sky."""
+    side = 2 * max(view.spec.size for view in layout.views)
+    field = max(map(_field, layout.views))
     sheet = np.full((len(places), layout.width, side, side, 3), GREY, dtype=np.uint8)
     for row, place in enumerate(places):
         for number, view in enumerate(layout.views):
             flux = found[number, place][None] * _brighter(layout, number)
             tile = composite(flux, view.spec, view.stretch)[0]
-            scale = max(1, side // tile.shape[0])
-            tile = tile.repeat(scale, axis=0).repeat(scale, axis=1)
-            edge = (side - tile.shape[0]) // 2
-            sheet[row, number, edge : edge + tile.shape[0], edge : edge + tile.shape[1]] = tile
+            wide = max(1, round(side * _field(view) / field))
+            near = (np.arange(wide) * tile.shape[0]) // wide
+            edge = (side - wide) // 2
+            sheet[row, number, edge : edge + wide, edge : edge + wide] = tile[near][:, near]
     heads = [str(view.name) for view in layout.views]
     names = [str(layout.task.start + place) for place in places]
     return write_png(table(sheet, names, heads), path)
+
+
+def _field(view: View) -> float:
+    """Side of a view's images in arcsec, or in pixels."""
+    return view.spec.size * (view.spec.pixel_scale or 1.0)
 
 
 def _brighter(layout: Layout, number: int) -> float:

@@ -35,12 +35,16 @@ class Rows:
         Of a record; has a field ``state``.
     count
         Records.
+    old
+        Only a file that is there.
     """
 
-    def __init__(self, path: Path, dtype: np.dtype[Any], count: int) -> None:
+    def __init__(self, path: Path, dtype: np.dtype[Any], count: int, *, old: bool = False) -> None:
         self.path, self.dtype, self.count = path, dtype, count
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            self._file = os.open(
+                path, os.O_RDWR | (0 if old else os.O_CREAT) | getattr(os, "O_BINARY", 0), 0o666
+            )
             if os.fstat(self._file).st_size < count * dtype.itemsize:
                 os.ftruncate(self._file, count * dtype.itemsize)
         except OSError as error:
@@ -74,10 +78,6 @@ class Rows:
         """Yield (first place, records) of all rows, some at a time."""
         for first in range(0, self.count, _MANY):
             yield first, self.read(first, min(_MANY, self.count - first))
-
-    def column(self, name: str) -> NDArray[Any]:
-        """One field of all records."""
-        return np.concatenate([rows[name].copy() for _, rows in self.all()])
 
 
 def done(stores: Sequence[Rows]) -> Iterator[NDArray[Any]]:

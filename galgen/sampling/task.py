@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from galgen.io.cutout import file_kind
 from galgen.models.rendering import in_chunks
 from galgen.models.requests import Request
 from galgen.models.sampling import Look
@@ -66,9 +68,11 @@ class Task:
             "seed": self.seed,
             "start": self.start,
             "request": self.request.typed(),
-            "look": asdict(self.look),
+            "look": asdict(self.look) | _placed(asdict(self.look)),
             "bands": None if self.bands is None else list(self.bands),
-            "telescopes": [telescope.state() for telescope in self.telescopes],
+            "telescopes": [
+                telescope.state() | _placed(telescope.state()) for telescope in self.telescopes
+            ],
             "accept": None if self.accept is None else dict(self.accept.tolerances),
             "kinds": list(self.kinds),
             "cube": self.cube,
@@ -85,12 +89,31 @@ def chunks_of(task: Task, places: Sequence[int]) -> Iterator[list[int]]:
 
 
 def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What two states of tasks do not share, in words."""
+    """What two states of tasks do not share, in words; where a PSF's file lies decides nothing."""
     return [
         f"{name} {_said(before.get(name))} and not {_said(now.get(name))}"
         for name in now
-        if before.get(name) != now.get(name)
+        if _anywhere(before.get(name)) != _anywhere(now.get(name))
     ]
+
+
+def _placed(state: Mapping[str, Any]) -> dict[str, str]:
+    """PSFs that are files, so that they are found from any folder."""
+    return {
+        name: str(Path(state[name].strip()).resolve())
+        for name in ("psf", "own_psf")
+        if isinstance(state.get(name), str) and file_kind(state[name].strip()) == "fits"
+    }
+
+
+def _anywhere(value: Any) -> Any:
+    """The same without the folders of files."""
+    if isinstance(value, Mapping):
+        return {k: _anywhere(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_anywhere(v) for v in value]
+    is_file = isinstance(value, str) and file_kind(value) == "fits"
+    return Path(value).name if is_file else value
 
 
 def _said(value: Any) -> str:

@@ -9,19 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from galgen.errors import ConfigError, GalgenError
+from galgen.generated.again import Again
 from galgen.sampling.engine import Engine
-from galgen.sampling.folder import Folder, Share
+from galgen.sampling.folder import Folder
 from galgen.sampling.layout import Layout
+from galgen.sampling.rows import Rows
 from galgen.sampling.task import Task, chunks_of
 from galgen.training.machine import find_accelerator, threads_each
-
-if TYPE_CHECKING:
-    from galgen.checkpoint import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -30,21 +29,25 @@ class Errand:
 
     Attributes
     ----------
-    source, task, folder, count, share
-        The model's file, and which galaxies become what where.
+    source, task, folder, count
+        The model, and which galaxies become what where.
+    rows, first, rows_count
+        File of the rows of the part, the place that its first one is of, and how many there are.
     places
-        Of those, the galaxies that are to be made.
+        The galaxies that are to be made.
     device, threads
         Where, and with how many threads.
     batch
         As `Engine`.
     """
 
-    source: Path
+    source: Again
     task: Task
     folder: Path
     count: int
-    share: Share
+    rows: Path
+    first: int
+    rows_count: int
     places: Sequence[int]
     device: str
     threads: int
@@ -91,9 +94,8 @@ def make(
 
 def make_on(
     devices: Sequence[str],
-    model: TrainedModel,
     folder: Folder,
-    share: Share,
+    rows: Rows,
     places: Sequence[int],
     batch: int,
     progress: Callable[[int], None],
@@ -105,6 +107,7 @@ def make_on(
     GalgenError
         What a process met.
     """
+    again = folder.layout.model.again()
     context = multiprocessing.get_context("spawn")
     chunks = list(chunks_of(folder.layout.task, places))
     threads = threads_each(len(devices)) if devices[0] == "cpu" else torch.get_num_threads()
@@ -115,11 +118,13 @@ def make_on(
             if not own:
                 continue
             errand = Errand(
-                model.path,
+                again,
                 folder.layout.task,
                 folder.path,
                 folder.count,
-                share,
+                rows.path,
+                folder.places.start,
+                rows.count,
                 own,
                 device,
                 threads,
@@ -155,18 +160,13 @@ def make_on(
 
 def _work(errand: Errand, pipe: Connection) -> None:
     """One process."""
-    from galgen import checkpoint
-
     try:
         torch.set_num_threads(errand.threads)
-        model = checkpoint.load(errand.source)
-        model.to(errand.device)
+        model = errand.source.load(errand.device)
         layout = Layout(model, errand.task, errand.task.start + errand.count - 1)
-        folder = Folder(errand.folder, layout, errand.count, errand.share.n)
-        rows = folder.rows(errand.share)
-        sinks = layout.sinks(folder.path, errand.count)
-        first = errand.share.places(errand.count).start
-        engine = Engine(layout, sinks, rows, first, errand.batch)
+        rows = Rows(errand.rows, layout.dtype, errand.rows_count, old=True)
+        sinks = layout.sinks(errand.folder, errand.count)
+        engine = Engine(layout, sinks, rows, errand.first, errand.batch)
         make(engine, errand.places, pipe.send)
     except BrokenPipeError:
         # The command is gone, and what it wanted is no longer wanted.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +222,7 @@ def test_galaxies_of_another_request_and_foreign_files_are_refused(
 def test_another_checkpoint_is_another_set(model: TrainedModel, tmp_path: Path) -> None:
     sample(model, 2, out=tmp_path / "set")
     record = json.loads((tmp_path / "set/sampling.json").read_text())
-    record["model"]["checkpoints"] = {"": "0" * 64}
+    record["model"]["digests"] = {"": "0" * 64}
     (tmp_path / "set/sampling.json").write_text(json.dumps(record))
     with pytest.raises(OutputError, match="another checkpoint"):
         sample(model, 2, out=tmp_path / "set")
@@ -280,3 +282,117 @@ def test_a_pack_holds_what_files_would(model: TrainedModel, tmp_path: Path) -> N
     assert sum(part.made for part in mended) == 1
     assert mended[-1].complete
     assert next((tmp_path / "parts").glob("*.npy")).read_bytes() == shard.read_bytes()
+
+
+def test_two_parts_that_end_together_make_one_catalogue(
+    model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has seen all parts complete, and comes when the first has just finished."""
+    from galgen.sampling.folder import Folder
+
+    asked = {"formats": ["fits"], "out": tmp_path / "set"}
+    sample(model, 8, **asked, shard=(0, 2))
+    late: list[Any] = []
+    tidy = Folder._tidy
+
+    def remember(self: Folder) -> None:
+        late.append(self)
+        tidy(self)
+
+    monkeypatch.setattr(Folder, "_tidy", remember)
+    sample(model, 8, **asked, shard=(1, 2))
+    before = (tmp_path / "set/catalogue.fits").read_bytes()
+    told = late[0].close(lambda stores: pytest.fail("finished twice"))
+    assert told["count"] == 8
+    assert (tmp_path / "set/catalogue.fits").read_bytes() == before
+
+
+def test_what_was_left_of_another_set_is_no_part_of_this_one(
+    model: TrainedModel, tmp_path: Path
+) -> None:
+    """Somebody removed the files that can be seen."""
+    sample(model, 6, formats=["fits"], out=tmp_path / "set", shard=(1, 2))
+    for path in (tmp_path / "set").glob("[!.]*"):
+        path.unlink()
+    for seed in (5, 0):
+        one = sample(
+            model, 6, seed=seed, formats=["fits"], out=tmp_path / f"set{seed}", shard=(0, 2)
+        )
+        assert not one.complete
+    one = sample(model, 6, seed=5, formats=["fits"], out=tmp_path / "set", shard=(0, 2))
+    assert not one.complete
+    assert sample(model, 6, seed=5, formats=["fits"], out=tmp_path / "set", shard=(1, 2)).complete
+    table = Table.read(tmp_path / "set/catalogue.fits", unit_parse_strict="silent")
+    assert set(table["seed"]) == {5}
+
+
+def test_a_set_that_outgrows_its_names(
+    model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"formats": ["fits"], "start": 999_990, "out": tmp_path / "set"}
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            sample(model, 8, **asked)
+    assert sample(model, 20, **asked).count == 20
+    table = Table.read(tmp_path / "set/catalogue.fits", unit_parse_strict="silent")
+    assert str(table["file"][-1]) == "galaxy_1000009.fits"
+
+
+def test_a_command_that_is_refused_changes_nothing(model: TrainedModel, tmp_path: Path) -> None:
+    """A longer set while another process works there, then the first one again."""
+    from galgen.sampling.asking import check, make_task
+    from galgen.sampling.folder import Folder
+
+    sample(model, 4, formats=["fits"], out=tmp_path / "set")
+    record = (tmp_path / "set/sampling.json").read_bytes()
+    layout = check(model, make_task(model, formats=["fits"]), 9)
+    longer = Folder(tmp_path / "set", layout, 9)
+    lock = tmp_path / "set" / WORK / "part-00000"
+    lock.mkdir(parents=True)
+    script = (
+        "import sys, time; from pathlib import Path; from galgen.io.lock import only\n"
+        f"with only(Path({str(lock)!r})): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(OutputError, match="is being worked in by"), longer.held():
+            pass
+        other.communicate("")
+    assert (tmp_path / "set/sampling.json").read_bytes() == record
+
+
+def test_a_request_that_fails_before_its_first_galaxy_gives_the_folder_free(
+    model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("galgen.sampling.engine.drawn", fail)
+        with pytest.raises(MemoryError):
+            sample(model, 4, out=tmp_path / "set")
+    assert not (tmp_path / "set/sampling.json").exists()
+    assert sample(model, 4, seed=9, out=tmp_path / "set").made == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"seed": 2**64}, "--seed 18446744073709551616: give a whole number"),
+        ({"start": 10**20}, "--start 100000000000000000000: samples are counted up to"),
+        ({"n": 10**15}, "-n 1000000000000000: samples are counted up to"),
+        ({"bands": ["r", "r"]}, "--bands r,r: name one band or more, each once"),
+        ({"bands": []}, "--bands : name one band or more"),
+        ({"bands": ["g"], "accept": "mag_r=0.1"}, "--accept mag_r: there is no band 'r'"),
+    ],
+)
+def test_what_cannot_be_asked_for(
+    model: TrainedModel, tmp_path: Path, asked: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        sample(model, **{"n": 2, **asked}, out=tmp_path / "set")
+    assert not (tmp_path / "set").exists()

@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from galgen import checkpoint
 from galgen.checkpoint import TrainedModel
-from galgen.errors import ConfigError
+from galgen.errors import ConfigError, OutputError
 from galgen.sample import go_on, sample
 from galgen.sampling.telescopes import typed
 from galgen.telescope import Telescope
@@ -116,3 +116,20 @@ def test_some_of_the_bands(model: TrainedModel, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no band 'q'"):
         sample(model, 2, bands=["q"], out=tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_psf_is_what_its_file_holds(model: TrainedModel, tmp_path: Path) -> None:
+    """Another kernel in a file of the same name is another set; the same one elsewhere is not."""
+    grid = np.hypot(*(np.mgrid[:15, :15] - 7))
+
+    def write(folder: Path, width: float) -> Path:
+        folder.mkdir(exist_ok=True)
+        kernel = np.exp(-0.5 * (grid / width) ** 2).astype(np.float32)
+        fits.writeto(folder / "psf.fits", kernel, overwrite=True)
+        return folder / "psf.fits"
+
+    asked = {"formats": ["fits"], "out": tmp_path / "set"}
+    sample(model, 3, psf=str(write(tmp_path / "a", 2.5)), **asked)
+    assert sample(model, 3, psf=str(write(tmp_path / "b", 2.5)), **asked).made == 0
+    with pytest.raises(OutputError, match="another telescope"):
+        sample(model, 5, psf=str(write(tmp_path / "a", 2.8)), **asked)
