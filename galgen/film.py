@@ -18,7 +18,7 @@ from galgen.models.requests import Asked, Request, Where
 from galgen.models.sampling import Look
 from galgen.report.pictures import composite
 from galgen.report.strips import table, write_gif, write_png
-from galgen.sampling.folder import open_folder
+from galgen.sampling.opening import open_folder
 from galgen.styles import Files, Stage, parse_numbers
 
 

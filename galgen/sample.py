@@ -17,8 +17,10 @@ from galgen.sampling import catalogue, picture
 from galgen.sampling.accept import REDRAWS
 from galgen.sampling.asking import check, checked_share, enough_galaxies, make_task
 from galgen.sampling.engine import Engine
-from galgen.sampling.folder import RECORD, Folder, next_folder, read_record
+from galgen.sampling.folder import Folder
 from galgen.sampling.layout import Layout
+from galgen.sampling.opening import next_folder
+from galgen.sampling.record import RECORD, read_record
 from galgen.sampling.workers import devices_of, make, make_on
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from galgen.report.pictures import composite
 from galgen.report.strips import GREY, table, write_png
 from galgen.sampling.columns import asked_values
 from galgen.sampling.files import Writer, condition_facts, known_formats, maker_columns
-from galgen.sampling.folder import open_folder
+from galgen.sampling.opening import open_folder
 from galgen.training.machine import find_accelerator
 
 

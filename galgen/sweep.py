@@ -16,7 +16,7 @@ from galgen.models.sweeping import base, parse_axis, render, varied
 from galgen.report.pictures import composite
 from galgen.report.strips import table, write_png
 from galgen.sampling.asking import enough_galaxies
-from galgen.sampling.folder import open_folder
+from galgen.sampling.opening import open_folder
 from galgen.styles import Files, Stage
 
 #: Galaxies, and values of what is varied, where nobody says how many.

@@ -336,3 +336,21 @@ def test_the_command_line_says_so(
     assert "snapshots" not in result.output
     found = json.loads((trained / "evaluation.json").read_text())
     assert found["generated"]["snapshots"]["edge"]["images"] == 8
+
+
+def test_snapshots_of_classes_come_along_to_other_processes_and_when_going_on(
+    trained: Path, tmp_path: Path
+) -> None:
+    from galgen.sample import go_on
+
+    model = checkpoint.load(trained)
+    assert model.specialists
+    asked = {"formats": ["fits"], "device": "cpu"}
+    want = sample(model, 40, **asked, out=tmp_path / "one")
+    two = sample(model, 40, **asked, devices=2, out=tmp_path / "two")
+    sample(model, 20, **asked, out=tmp_path / "again")
+    again = go_on(tmp_path / "again", n=40, device="cpu")
+    assert (two.made, again.made) == (40, 20)
+    for path in want.folder.glob("*.fits"):
+        for other in (two, again):
+            assert path.read_bytes() == (other.folder / path.name).read_bytes(), path.name

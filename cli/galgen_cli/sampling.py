@@ -159,7 +159,8 @@ def resume(
 
 def total_of(folder: Path, shard: tuple[int, int]) -> int:
     """Galaxies of a part of a set that was begun."""
-    from galgen.sampling.folder import Share, read_record
+    from galgen.sampling.folder import Share
+    from galgen.sampling.record import read_record
 
     record = read_record(folder)
     return 1 if record is None else len(Share(*shard).places(record["n"]))
@@ -266,7 +267,7 @@ def _galaxies(
     where: Path | None = out
     try:
         if out is None:
-            from galgen.sampling.folder import next_folder
+            from galgen.sampling.opening import next_folder
 
             where = next_folder()
         with talk.progress("sampling", len(share.places(n))) as advance:

@@ -135,7 +135,7 @@ def _wrote(talk: Talk, count: int, folder: Path, files: tuple[str, ...]) -> None
 def _plan(talk: Talk, model: TrainedModel, run: RunConfig, out: Path | None, what: str) -> None:
     from galgen.models.requests import Request
     from galgen.models.sampling import Look
-    from galgen.sampling.folder import refuse_full
+    from galgen.sampling.opening import refuse_full
 
     if out is not None:
         refuse_full(out)

@@ -7,6 +7,7 @@ sample number); everything runs in float32.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
@@ -76,6 +77,14 @@ class Renderer:
         shapes = cast(Sequence[tuple[int, int, int]], generator.noise_shapes)
         self.noise_shapes = [tuple(shape) for shape in shapes]
         self._centres: dict[bytes | None, Tensor] = {}
+
+    def again(self, attempt: int) -> Renderer:
+        """The same for another attempt."""
+        if attempt == self.attempt:
+            return self
+        other = copy.copy(self)
+        other.attempt = attempt
+        return other
 
     @property
     def has_styles(self) -> bool:

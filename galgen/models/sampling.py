@@ -248,6 +248,7 @@ class SamplingModule(L.LightningModule):
         seed: int = 0,
         look: Look | None = None,
         attempt: int = 0,
+        known: dict[str | None, Renderer] | None = None,
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Yield (sample numbers, flux (n, C, H, W)) by chunks, from the averaged generators.
 
@@ -264,16 +265,24 @@ class SamplingModule(L.LightningModule):
             How they look.
         attempt
             How often they have been drawn before: another galaxy each time.
+        known
+            Renderers by class, kept from call to call with one seed and look while the weights
+            stay as they are: making one may copy a network.
         """
+        known = {} if known is None else known
+
+        def renderer(label: str | None) -> Renderer:
+            if label not in known:
+                known[label] = self.renderer(seed, look, label)
+            return known[label].again(attempt)
+
         if condition is None or not self.specialists:
-            return self.renderer(seed, look, None, attempt).stream(indices, condition)
+            return renderer(None).stream(indices, condition)
         labels = [
             name if name in self.specialists else None for name in self._asked_classes(condition)
         ]
         # Made before the first chunk is asked for, so that what cannot be drawn is refused now.
-        renderers = {
-            label: self.renderer(seed, look, label, attempt) for label in dict.fromkeys(labels)
-        }
+        renderers = {label: renderer(label) for label in dict.fromkeys(labels)}
         return _shared(renderers, labels, indices, condition)
 
     def _asked_classes(self, condition: Tensor) -> list[str | None]:

@@ -63,7 +63,8 @@ def drawn(layout: Layout, places: Sequence[int], attempt: int = 0) -> Piece:
     asked = module.sample_conditions(indices, task.seed, task.request)
     found: dict[Look, Tensor] = {}
     for look in dict.fromkeys(view.look for view in layout.views):
-        ((_, found[look]),) = module.stream(indices, asked, task.seed, look, attempt)
+        known = layout.renderers.setdefault(look, {})
+        ((_, found[look]),) = module.stream(indices, asked, task.seed, look, attempt, known)
     return Piece(
         list(places),
         attempt,

@@ -23,24 +23,21 @@ from numpy.typing import NDArray
 
 import galgen
 from galgen.errors import OutputError
-from galgen.io.atomic import ELSEWHERE, clear_leftovers, write_whole
+from galgen.io.atomic import clear_leftovers, write_whole
 from galgen.io.lock import only
 from galgen.runs import make_folder
 from galgen.sampling.layout import Layout
+from galgen.sampling.opening import AGAIN, refuse_full
 from galgen.sampling.recalling import recall
+from galgen.sampling.record import FORMAT, RECORD, read_record
 from galgen.sampling.rows import DONE, MISSED, Rows
 from galgen.sampling.sinks import Sink
 from galgen.sampling.task import differing
 
-#: What a set is, for people, and for the command that goes on with it.
-RECORD = "sampling.json"
 WORK = ".sampling"
 CATALOGUE = "catalogue.fits"
-#: Layout of the record.
-_FORMAT = 2
 #: Of the provenance, what a set may be gone on with under others.
 _VERSIONS = ("numpy", "scipy")
-_AGAIN = "give another folder to --out"
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class Folder:
             what.insert(0, "another checkpoint")
         if what:
             raise OutputError(
-                f"{self.path} holds galaxies of another request ({'; '.join(what)}): {_AGAIN}."
+                f"{self.path} holds galaxies of another request ({'; '.join(what)}): {AGAIN}."
             )
         parts, n = self.share.n, before["n"]
         if before["shards"] != parts and not before["finished"]:
@@ -128,7 +125,7 @@ class Folder:
         if n != self.count and not grows:
             raise OutputError(
                 f"{self.path} holds {n:,} of these galaxies, and -n {self.count} is "
-                f"{'less' if n > self.count else 'more'}: {_AGAIN}."
+                f"{'less' if n > self.count else 'more'}: {AGAIN}."
             )
         return before
 
@@ -150,7 +147,7 @@ class Folder:
     def _record(self, more: Mapping[str, Any]) -> dict[str, Any]:
         model = self.layout.model
         return {
-            "format": _FORMAT,
+            "format": FORMAT,
             "galgen": galgen.__version__,
             "n": self.count,
             "shards": self.share.n,
@@ -387,80 +384,3 @@ def _umask() -> int:
 def _digests(layout: Layout) -> dict[str, str]:
     """SHA-256 of what draws the galaxies, by class where a class has a snapshot of its own."""
     return dict(layout.model.again().digests)
-
-
-def read_record(path: Path) -> dict[str, Any] | None:
-    """What a folder says of the galaxies in it; None where it is no folder of `Folder`.
-
-    Raises
-    ------
-    OutputError
-        If it says nothing that can be read.
-    """
-    try:
-        text = (path / RECORD).read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise OutputError(f"{path / RECORD} cannot be read ({error.strerror}): {_AGAIN}.") from None
-    try:
-        record = json.loads(text)
-        if record["format"] != _FORMAT:
-            raise ValueError(f"format {record['format']}")
-        for name in ("task", "cards", "model", "n", "shards", "redraws", "finished"):
-            record[name]
-        if not record["finished"]:
-            record["work"]
-        assert isinstance(record["model"]["digests"], dict)
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise OutputError(
-            f"{path / RECORD} is no record that this galgen reads ({error}): {_AGAIN}."
-        ) from None
-    return dict(record)
-
-
-def next_folder() -> Path:
-    """The next of ``./samples-00001``, made, so that two commands started at once get two."""
-    number = 1
-    while True:
-        folder = Path(f"samples-{number:05d}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise OutputError(f"{folder} cannot be made ({reason}): {ELSEWHERE}") from None
-        else:
-            return folder
-
-
-def open_folder(out: str | Path | None) -> Path:
-    """The folder to write to, made and empty: by default the next ``samples-00001``."""
-    if out is None:
-        return next_folder()
-    refuse_full(out)
-    return make_folder(Path(out))
-
-
-def refuse_full(out: str | Path) -> None:
-    """Refuse a folder that cannot be written to without touching what is there.
-
-    Raises
-    ------
-    OutputError
-        If it holds files, or is a file itself.
-    """
-    folder = Path(out)
-    if folder.is_file():
-        raise OutputError(f"{folder} is a file: give another folder to --out.")
-    if folder.is_dir():
-        try:
-            found = next((p for p in folder.iterdir() if not p.name.startswith(".")), None)
-        except OSError as error:
-            raise OutputError(f"{folder} cannot be read ({error.strerror}): {_AGAIN}.") from None
-        if found is not None:
-            raise OutputError(
-                f"{folder} holds files already ({found.name}), and nothing is overwritten: "
-                f"{_AGAIN}."
-            )

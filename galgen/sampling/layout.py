@@ -12,6 +12,8 @@ import torch
 
 import galgen
 from galgen.io.galaxyfile import GalaxyWriter
+from galgen.models.rendering import Renderer
+from galgen.models.sampling import Look
 from galgen.sampling import columns
 from galgen.sampling.columns import Column
 from galgen.sampling.sinks import FitsFiles, Pictures, Sink, file_stem
@@ -51,6 +53,8 @@ class Layout:
         self.views: list[View] = views(model, task.look, task.telescopes, task.bands)
         self.conditions = model.module.conditions
         self.numbers = columns.measurable(self.conditions, self.views[0].spec)
+        #: Of the model, by look and class.
+        self.renderers: dict[Look, dict[str | None, Renderer]] = {}
         #: Columns with the SHA-256 of what each sink of a view stores.
         self.digests = ["sha256", *(f"sha256_{kind}" for kind in task.kinds[1:])]
 
