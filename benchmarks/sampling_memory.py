@@ -9,9 +9,8 @@ divided, and of it what belongs to no file. Growth is the most that there is aft
 thousand galaxies were stored, less the most until then, for it goes up and down with what is under
 way in the threads: ``making`` until the last of them is stored, and ``whole`` to the end of the
 command, with the catalogue, the pack's checksums and the libraries that are loaded for Parquet and
-for the picture. The aim is less than 50 MB while they are made, and of what belongs to no file to
-the end. The generator is a small ``dcgan``, so that measuring and writing are most of the work.
-Ends with exit code 1 where the aim is not met.
+for the picture. The aim is less than 50 MB while they are made. The generator is a small ``dcgan``,
+so that measuring and writing are most of the work. Ends with exit code 1 where the aim is not met.
 """
 
 from __future__ import annotations
@@ -180,7 +179,7 @@ def main() -> int:
                 "galaxies": asked.count,
                 "gigabytes": round(gigabytes, 1),
             } | found
-            grew |= max(*found["making"], found["whole"][-1]) >= AIM
+            grew |= max(found["making"]) >= AIM
             print(json.dumps(found), flush=True)
     finally:
         shutil.rmtree(place, ignore_errors=True)
