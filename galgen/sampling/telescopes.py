@@ -8,6 +8,7 @@ from typing import Any
 
 from galgen.errors import ConfigError
 from galgen.telescope import Telescope
+from galgen.telescope.telescope import NOISELESS
 
 #: Option of a person's for each field.
 _OPTIONS = {
@@ -82,7 +83,8 @@ def typed(
                 f"{_OPTIONS[name]} is given for {count} telescopes and others for {most}: give it "
                 "once for all, or for each."
             )
-    alone = set(counts) <= {"psf"} and not same_galaxy
+    nothing = all(text == NOISELESS for text in given["noise"])
+    alone = set(counts) <= {"psf", "noise"} and nothing and not same_galaxy
     if alone:
         if noise_seed is not None:
             raise ConfigError("--noise-seed is that of --noise or of an --instrument: name one.")
@@ -133,8 +135,8 @@ def _positive(text: str, option: str) -> float:
     return value
 
 
-def _noise(text: str, option: str) -> str | None:
-    return None if text.lower() == "none" else text
+def _noise(text: str, option: str) -> str:
+    return NOISELESS if text.lower() == NOISELESS else text
 
 
 def _whole(text: str, option: str) -> int:
@@ -152,7 +154,8 @@ def of_config(sample: Mapping[str, Any]) -> dict[str, Any]:
         As `typed`.
     """
     noise = sample["noise"]
-    other = noise if isinstance(noise, str) and noise.strip().lower() != "none" else None
+    other = noise if isinstance(noise, str) else None if noise else NOISELESS
+    quiet = other is not None and other.strip().lower() == NOISELESS
     telescopes = typed(
         noise=other,
         **{
@@ -165,6 +168,6 @@ def of_config(sample: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "psf": None if telescopes else sample["psf"],
         "own_psf": None if telescopes else sample["own_psf"],
-        "noise": noise is True or other is not None,
+        "noise": not quiet,
         "telescopes": telescopes,
     }

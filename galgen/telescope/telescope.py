@@ -21,6 +21,8 @@ CARD_KEYS = {
     "own_psf": "own_psf",
     "noise_seed": "noise_seed",
 }
+#: Text for no noise at all.
+NOISELESS = "none"
 #: Smallest stamp that shows a galaxy.
 _SMALLEST = 4
 
@@ -40,7 +42,8 @@ class Telescope:
     size
         Pixels along a side; None for the same field of view.
     noise
-        As in `galgen.telescope.noise`; None for none but the model's own.
+        As in `galgen.telescope.noise`; None for that of the instrument, else none but the model's
+        own; ``none`` for none at all.
     own_psf
         The PSF that a model's galaxies carry, where it has no layer for one; None for the width
         that its data say.
@@ -82,7 +85,7 @@ class Telescope:
             raise ConfigError(f"--pixel-scale {scale:g}: give arcsec per pixel, above 0.")
         if size is not None and size < _SMALLEST:
             raise ConfigError(f"--stamp {size}: give {_SMALLEST} pixels or more.")
-        if made.noise is not None:
+        if made.noise is not None and made.noise != NOISELESS:
             Noise.read_text(made.noise)
         if made.instrument is not None:
             from galgen.telescope.instruments import preset

@@ -17,7 +17,7 @@ from galgen.io.pixels import rebinning
 from galgen.io.psf import Psf, kernel_digest, read_psf
 from galgen.telescope.difference import difference_kernels, widths
 from galgen.telescope.noise import Noise
-from galgen.telescope.telescope import CARD_KEYS, Telescope
+from galgen.telescope.telescope import CARD_KEYS, NOISELESS, Telescope
 from galgen.telescope.units import rescaled
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ def prepare(telescope: Telescope, spec: ImageSpec, layered: bool, grained: bool)
         from galgen.telescope.instruments import resolve
 
         telescope = resolve(telescope, spec)
-    changes = telescope.pixel_scale is not None or telescope.noise is not None
+    noiseless = telescope.noise == NOISELESS
+    changes = telescope.pixel_scale is not None or telescope.noise not in (None, NOISELESS)
     if spec.display and (changes or (telescope.psf is not None and not layered)):
         option = "--psf" if not changes else "--noise" if telescope.noise else "--pixel-scale"
         raise ConfigError(
@@ -172,8 +173,10 @@ def prepare(telescope: Telescope, spec: ImageSpec, layered: bool, grained: bool)
     same = ratio == 1 and grown == size
     pixels = None if same else rebinning(grown, size, ratio, not dark)
     factor, zero_points = rescaled(spec, ratio)
-    noise = None if telescope.noise is None else Noise.read_text(telescope.noise, spec.bands)
-    quiet = grained and (noise is not None or telescope.psf is not None)
+    noise = None
+    if telescope.noise is not None and not noiseless:
+        noise = Noise.read_text(telescope.noise, spec.bands)
+    quiet = grained and (noiseless or noise is not None or telescope.psf is not None)
     return View(
         telescope=telescope,
         spec=spec.replace(
@@ -253,7 +256,8 @@ def _cards(
     kernels: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
     """What a header says: enough to make the same telescope again."""
-    telescope = replace(telescope, size=size, noise=None if noise is None else noise.text())
+    text = telescope.noise if noise is None else noise.text()
+    telescope = replace(telescope, size=size, noise=text)
     found = {key: getattr(telescope, name) for name, key in CARD_KEYS.items()}
     for name in ("telescope_psf", "own_psf"):
         text = found[name]

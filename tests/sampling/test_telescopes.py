@@ -85,6 +85,30 @@ def test_the_same_galaxies_under_two_telescopes(model: TrainedModel, tmp_path: P
     assert len(list(made.folder.iterdir())) == len(names) + 4
 
 
+def test_an_instrument_without_its_noise(model: TrainedModel, tmp_path: Path) -> None:
+    """However it is said; and not one bit of noise is left."""
+    from galgen.sampling.telescopes import of_config
+
+    usual = dict.fromkeys(
+        ("psf", "pixel_scale", "stamp", "own_psf", "noise_seed", "instrument", "same_galaxy")
+    )
+    assert of_config({**usual, "noise": "none", "same_galaxy": False})["telescopes"] == ()
+    files = []
+    for name, noise, seed in (("a", False, 1), ("b", "none", 2)):
+        asked = {**usual, "noise": noise, "instrument": "hsc", "noise_seed": seed}
+        made = sample(
+            model, 2, **of_config(asked | {"same_galaxy": False}), formats=["fits"],
+            out=tmp_path / name,
+        )  # fmt: skip
+        path = made.folder / "galaxy_000001.fits"
+        assert fits.getheader(path)["NOISE"] == "none"
+        files.append(fits.getdata(path, "r"))
+        from galgen.replay import replay
+
+        assert replay([path], model.path)[0].state == "identical"
+    assert np.array_equal(*files)
+
+
 def test_telescopes_need_names_of_their_own(model: TrainedModel, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="need different names"):
         sample(model, 1, telescopes=[Telescope.of(psf="0.8"), Telescope.of(psf="1.2")])
