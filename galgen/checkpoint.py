@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from galgen.bands import ImageSpec
 from galgen.conditions import Conditions
 from galgen.errors import CheckpointError, ConfigError
 from galgen.exported import CARD, FROM, WEIGHTS, digest, known_as, read_card
+from galgen.generated.source import Source
 from galgen.io.tensors import read_tensors
 from galgen.runs import checkpoint_in, newest_run
 from galgen.stored import OtherVersion as OtherVersion
@@ -24,11 +24,7 @@ from galgen.stored import read as read
 from galgen.stretch import Stretch
 
 if TYPE_CHECKING:
-    from astropy.nddata import CCDData
-    from astropy.table import QTable
-
     from galgen.generated.again import Again
-    from galgen.generated.drawing import Galaxies
     from galgen.models.base import AdversarialModule
     from galgen.specialists import Specialist
 
@@ -37,7 +33,7 @@ PACKAGED = "hubble-32px"
 
 
 @dataclass(frozen=True)
-class TrainedModel:
+class TrainedModel(Source):
     """A trained pair with its facts, ready to sample.
 
     Attributes
@@ -141,137 +137,6 @@ class TrainedModel:
     ) -> Iterator[tuple[list[int], Tensor]]:
         """As `AdversarialModule.sample_chunks`."""
         return self.module.sample_chunks(indices, seed=seed, **asked)
-
-    def sample(
-        self,
-        n: int,
-        *,
-        seed: int = 0,
-        start: int = 0,
-        progress: Callable[[int], None] | None = None,
-        **asked: Any,
-    ) -> Tensor:
-        """Flux (n, bands, size, size), float32 on the CPU, in the unit of `spec`.
-
-        Galaxy *i* of a seed is the same whatever `n` and `start`.
-
-        Parameters
-        ----------
-        n, seed, start
-            Which galaxies.
-        progress
-            Called with the number of galaxies of each piece of work.
-        asked
-            ``label``, ``where``, ``no_condition``, ``truncation``, ``psf`` and ``noise``, as in
-            `galgen.models.sampling.SamplingModule.sample`; ``telescope``, a
-            `galgen.telescope.Telescope` or the name of an instrument, which may change the size.
-
-        Raises
-        ------
-        ConfigError
-            If the model cannot be asked for it.
-        """
-        from galgen.generated.drawing import Drawing, check_window
-
-        check_window(n, start)
-        drawing = Drawing(self, seed, **asked)
-        return torch.cat([drawn.flux for drawn in drawing.windows(n, start, progress)])
-
-    def stream(
-        self, *, seed: int = 0, start: int = 0, batch: int = 32, **asked: Any
-    ) -> Iterator[Galaxies]:
-        """Galaxies from number `start` on without an end, `batch` at a time.
-
-        Parameters
-        ----------
-        seed, start, batch
-            Which galaxies, and how many together. `start` alone decides where the stream goes on.
-        asked
-            As `sample`.
-
-        Returns
-        -------
-        iterator of Galaxies
-            With ``indices``, ``flux``, ``labels`` and ``numbers``; memory stays flat.
-
-        Raises
-        ------
-        ConfigError
-            As `sample`, before the first galaxy is drawn.
-        """
-        from galgen.generated.drawing import Drawing, check_window
-
-        check_window(None, start, batch)
-        return Drawing(self, seed, **asked).stream(start, batch)
-
-    def sample_ccd(
-        self,
-        n: int,
-        *,
-        seed: int = 0,
-        start: int = 0,
-        progress: Callable[[int], None] | None = None,
-        **asked: Any,
-    ) -> list[dict[str, CCDData]]:
-        """Galaxies as astropy's images by band.
-
-        Each has the cards that its FITS file would have in ``meta``, their coordinates in ``wcs``
-        where the pixel scale is known, and the unit that astropy knows; where it knows none, as of
-        pictures, it is dimensionless and the comment of BUNIT says so.
-
-        Parameters
-        ----------
-        n, seed, start, progress, asked
-            As `sample`.
-
-        Raises
-        ------
-        ConfigError
-            As `sample`.
-        """
-        from galgen.generated.ccd import Imager
-        from galgen.generated.drawing import Drawing, check_window
-
-        check_window(n, start)
-        drawing = Drawing(self, seed, **asked)
-        imager = Imager(drawing)
-        drawn = drawing.windows(n, start, progress)
-        return [image for galaxies in drawn for image in imager.images(galaxies)]
-
-    def sample_table(
-        self,
-        n: int,
-        *,
-        seed: int = 0,
-        start: int = 0,
-        images: bool = False,
-        progress: Callable[[int], None] | None = None,
-        **asked: Any,
-    ) -> QTable:
-        """Galaxies as a table with what was asked for and what is measured, a row each.
-
-        Parameters
-        ----------
-        images
-            Keep the flux too, in a column ``image`` of (bands, size, size).
-        n, seed, start, progress, asked
-            As `sample`.
-
-        Returns
-        -------
-        QTable
-            See `galgen.generated.table.table`.
-
-        Raises
-        ------
-        ConfigError
-            As `sample`.
-        """
-        from galgen.generated.drawing import Drawing, check_window
-        from galgen.generated.table import table
-
-        check_window(n, start)
-        return table(Drawing(self, seed, **asked), n, start, images, progress)
 
 
 def digests(source: TrainedModel | str | Path) -> set[str]:

@@ -41,7 +41,7 @@ def read_card(folder: Path, where: object = None) -> dict[str, Any]:
     where = where or folder
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{where} is no exported model that can be read ({error}).") from None
     if not isinstance(card, dict):
         raise CheckpointError(f"{where} is no exported model: its {CARD} holds no entries.")

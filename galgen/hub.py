@@ -24,6 +24,8 @@ from galgen.exported import CARD, PAGE, read_card
 _HUBS_OWN = (".gitattributes", "LICENSE", "LICENCE")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+#: Bytes of a card and of a page, which no card lists; a card with all that it may hold has less.
+_MOST = 4 * 1024**2
 _LOG_IN = "log in with hf auth login, or set HF_TOKEN"
 
 Say = Callable[[str], None]
@@ -146,9 +148,14 @@ def pull(
     check_free(folder, overwrite)
     api = _api()
     with _explained(repo, revision, CheckpointError):
-        info = api.model_info(repo, revision=revision)
-    names = {str(file.rfilename) for file in info.siblings or ()}
-    check_names(names, repo)
+        info = api.model_info(repo, revision=revision, files_metadata=True)
+    sizes = {str(file.rfilename): file.size for file in info.siblings or ()}
+    check_names(set(sizes), repo)
+    for name in {CARD, PAGE} & set(sizes):
+        if sizes[name] is None or sizes[name] > _MOST:
+            raise CheckpointError(
+                f"{repo}: its {name} has more than 4 MB, so it was not downloaded."
+            )
     with building(folder) as temporary, _explained(repo, revision, CheckpointError):
 
         def fetch(name: str) -> None:
@@ -156,9 +163,16 @@ def pull(
 
         fetch(CARD)
         card = read_card(temporary, repo)
-        for name in (*listed(card, repo), *({PAGE} & names)):
-            if name not in names:
+        files = listed(card, repo)
+        for name, (size, _) in files.items():
+            if name not in sizes:
                 raise CheckpointError(f"{repo} lacks {name}, which its {CARD} lists.")
+            if sizes[name] != size:
+                raise CheckpointError(
+                    f"{repo}: {name} is not the file that its {CARD} lists ({size:,} bytes there, "
+                    f"{sizes[name]} on the hub), so it was not downloaded."
+                )
+        for name in (*files, *({PAGE} & set(sizes))):
             fetch(name)
         # Where huggingface_hub keeps notes on what it downloaded.
         shutil.rmtree(temporary / ".cache", ignore_errors=True)

@@ -117,7 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
             if verb == "commit":
                 self._may_write(name, who)
                 return self._commit(name, body)
-            return self._info(name, revision or "main", who)
+            sized = "blobs=true" in urlsplit(self.path).query.lower()
+            return self._info(name, revision or "main", who, sized)
         if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             return self._file(*found.groups(), who)
         raise Refusal(404)
@@ -151,10 +152,13 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(404, "RevisionNotFound")
         return sha
 
-    def _info(self, name: str, revision: str, who: str) -> Any:
+    def _info(self, name: str, revision: str, who: str, sized: bool) -> Any:
         repo = self._seen(name, who)
         sha = self._version(repo, revision)
-        files = [{"rfilename": file} for file in sorted(repo.commits[sha])]
+        files = [
+            {"rfilename": file} | ({"size": len(repo.commits[sha][file])} if sized else {})
+            for file in sorted(repo.commits[sha])
+        ]
         return {"id": name, "sha": sha, "private": repo.private, "siblings": files, "tags": [],
                 "downloads": 0, "likes": 0}  # fmt: skip
 

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from galgen import checkpoint
 from galgen.errors import CheckpointError, ConfigError, OutputError
 from galgen.export import Sharing, export, private, unsaid, write
+from galgen.export.folder import _put as put
 from galgen.export.page import page
 from galgen.exported import CARD, PAGE, WEIGHTS, digest
 from galgen.sample import sample
@@ -262,6 +263,40 @@ def test_what_breaks_off_leaves_what_was(
         with pytest.raises(OutputError, match=r"/other cannot be written \(No space left on dev"):
             export(model, tmp_path / "other")
     assert card_in(folder)["name"] == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_kill_between_renames_loses_no_model(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    folder, model = tmp_path / "model", checkpoint.load(exported)
+    export(model, folder, Sharing(name="old"))
+    done: list[Any] = []
+    rename = os.replace
+
+    def dying(*paths: Any) -> None:
+        # As if the process had ended here: what follows a kill does nothing either.
+        if len(done) == renames:
+            raise SystemExit
+        rename(*paths)
+        done.append(paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dying)
+        new = tmp_path / ".model.1.new"
+        shutil.copytree(exported, new)
+        with pytest.raises(SystemExit):
+            put(new, folder)
+    shutil.rmtree(new, ignore_errors=True)
+    places = [path for path in tmp_path.iterdir() if path.name == "model" or ".old" in path.name]
+    for place in places:
+        checkpoint.load(place)
+    assert folder.exists() == (renames != 1)
+    with pytest.raises(OutputError, match="holds an exported model: --overwrite"):
+        export(model, folder)
+    assert card_in(folder)["name"] == ("dcgan-sersic-16px" if renames == 2 else "old")
+    checkpoint.load(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 

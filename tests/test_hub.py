@@ -156,6 +156,9 @@ def listing(has: dict[str, bytes], files: Any) -> dict[str, bytes]:
         (lambda f: {k: v for k, v in f.items() if k != WEIGHTS}, "lacks model.safetensors"),
         (lambda f: {k: v for k, v in f.items() if k != CARD}, "is no model of galgen"),
         (lambda f: f | {CARD: b"{"}, "eve/model is no exported model"),
+        (lambda f: f | {CARD: b"[" * 200_000}, "eve/model is no exported model"),
+        (lambda f: listing(f, lambda c: {WEIGHTS: {"bytes": float("inf"), "sha256": ""}}),
+         "lacks size or SHA-256"),
         (lambda f: listing(f, lambda c: {}), "does not list its files"),
         (lambda f: listing(f, lambda c: c | {"../../x.json": {}}),
          "has no place in an exported folder"),
@@ -170,6 +173,19 @@ def test_what_came_is_checked(
     server.make("eve/model", files=change(content(exported)))
     with pytest.raises(CheckpointError, match=words):
         hub.pull("eve/model", tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, CARD, PAGE])
+def test_nothing_is_downloaded_that_is_larger_than_it_may_be(
+    server: FakeHub, exported: Path, tmp_path: Path, name: str
+) -> None:
+    files = content(exported)
+    server.make("eve/model", files=files | {name: files[name] + b" " * 5_000_000})
+    with pytest.raises(CheckpointError, match=rf"{name} .*, so it was not downloaded"):
+        hub.pull("eve/model", tmp_path / "model")
+    fetched = {path.rsplit("/", 1)[1] for _, path in server.asked if "/resolve/" in path}
+    assert fetched == ({CARD} if name == WEIGHTS else set())
     assert not list(tmp_path.iterdir())
 
 

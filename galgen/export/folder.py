@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from galgen import specialists
 from galgen.errors import CheckpointError, OutputError
 from galgen.exported import CARD, FILES, PAGE, WEIGHTS, digest, read_card
-from galgen.io.atomic import clear_leftovers
+from galgen.io.atomic import alive, clear_leftovers
 from galgen.runs import make_folder
 
 #: Endings of the files that such a folder may hold: nothing among them runs.
@@ -22,11 +23,14 @@ HARMLESS = (".safetensors", ".json", ".png", ".md", ".yaml", ".yml")
 def check_free(folder: Path, overwrite: bool = False) -> None:
     """Find out before any work whether a model may be exported there.
 
+    A model that was there comes back if an export was killed while it took the model's place.
+
     Raises
     ------
     OutputError
         If it may not.
     """
+    _restore(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -83,7 +87,7 @@ def listed(card: Mapping[str, Any], where: object) -> dict[str, tuple[int, str]]
             )
         try:
             found[name] = (int(entry["bytes"]), str(entry["sha256"]))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise CheckpointError(f"{where}: its {CARD} lacks size or SHA-256 of {name}.") from None
     return found
 
@@ -114,6 +118,7 @@ def building(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place when the block ends well."""
     make_folder(folder.parent)
     clear_leftovers(folder.parent)
+    _restore(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir()
@@ -136,11 +141,34 @@ def _put(new: Path, folder: Path) -> None:
     if not folder.exists():
         os.replace(new, folder)
         return
+    # Whole until it is put aside for good, so that `_restore` never finds half a model.
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     os.replace(folder, old)
     try:
         os.replace(new, folder)
-    except OSError:
+    except BaseException:
         os.replace(old, folder)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    _discard(old)
+
+
+def _restore(folder: Path) -> None:
+    """Put back the model that a killed export had put aside, if no other stands in its place."""
+    left = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)\.old")
+    with suppress(OSError):
+        aside = [
+            path
+            for path in folder.parent.iterdir()
+            if (found := left.fullmatch(path.name)) and not alive(int(found[1]))
+        ]
+        for path in sorted(aside, key=lambda path: path.stat().st_mtime, reverse=True):
+            if folder.exists():
+                _discard(path)
+            else:
+                os.replace(path, folder)
+
+
+def _discard(old: Path) -> None:
+    gone = old.with_suffix(".tmp")
+    os.replace(old, gone)
+    shutil.rmtree(gone, ignore_errors=True)

@@ -132,7 +132,7 @@ class Drawing:
     ) -> None:
         self.model, self.seed = model, whole("seed", seed)
         self.conditions = model.module.conditions
-        chosen, telescopes = Look.of(**look), _telescopes(telescope)
+        chosen, telescopes = Look.of("telescope", **look), _telescopes(telescope)
         if not isinstance(chosen.noise, bool):
             raise ConfigError(
                 f"noise = {chosen.noise!r}: True or False here; that of a detector is a "

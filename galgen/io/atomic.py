@@ -138,14 +138,15 @@ def clear_leftovers(*folders: Path) -> list[Path]:
     for folder in folders:
         for path in sorted(folder.glob(".*.tmp")) if folder.is_dir() else ():
             found = _TEMPORARY.match(path.name)
-            if found and not _alive(int(found[1])):
+            if found and not alive(int(found[1])):
                 with suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
                     gone.append(path)
     return gone
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Whether another process with this number may still run; on Windows always so."""
     if process == os.getpid():
         # Of an earlier process with the number that is ours now.
         return False

@@ -59,7 +59,7 @@ class Request:
         if isinstance(where, str):
             ranges = parse_where(where, conditions)
         elif where is None or isinstance(where, Mapping):
-            ranges = {name: _ends(name, value) for name, value in (where or {}).items()}
+            ranges = {_name(name): _ends(name, value) for name, value in (where or {}).items()}
         else:
             raise ConfigError(
                 f"where={where!r}: give a text as in 'mag_r=18..20' or numbers and ranges by name "
@@ -112,9 +112,16 @@ class Request:
             check_range(number, low, high, "--where")
 
 
+def _name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ConfigError(f"where={{{name!r}: ...}}: give the name of a number, as text.")
+    return name
+
+
 def _ends(name: str, value: Any) -> tuple[float, float]:
     """Both ends of a range, or a number twice."""
     try:
+        value = value.tolist() if isinstance(value, np.ndarray) else value
         low, high = value if isinstance(value, tuple | list) else (value, value)
         return float(low), float(high)
     except (TypeError, ValueError):

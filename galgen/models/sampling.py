@@ -56,9 +56,19 @@ class Look:
     noise: bool = True
     own_psf: str | None = None
 
+    def __post_init__(self) -> None:
+        try:
+            if isinstance(self.truncation, str | bytes):
+                raise TypeError
+            float(self.truncation)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"truncation={self.truncation!r}: give a number, 1 for none, 0 for the mean galaxy."
+            ) from None
+
     @classmethod
-    def of(cls, **asked: Any) -> Look:
-        """From what was typed.
+    def of(cls, *others: str, **asked: Any) -> Look:
+        """From what was typed; `others` may be asked for too, elsewhere.
 
         Raises
         ------
@@ -66,13 +76,14 @@ class Look:
             If something else was asked for.
         """
         known = [entry.name for entry in fields(cls)]
+        choices = ["label", "where", "no_condition", *others, *known]
         for name in asked:
             if name not in known:
-                near = difflib.get_close_matches(name, ("label", "where", "no_condition", *known))
+                near = difflib.get_close_matches(name, choices)
                 hint = f"did you mean {near[0]}? " if near else ""
                 raise ConfigError(
-                    f"{name} is nothing that samples can be asked for: {hint}choose of label, "
-                    f"where, no_condition, {', '.join(known)}."
+                    f"{name} is nothing that samples can be asked for: {hint}choose of "
+                    f"{', '.join(choices)}."
                 )
         return cls(**asked)
 

@@ -214,6 +214,8 @@ def test_texts_and_mappings_are_the_same() -> None:
     typed = Request.of(conditions, where="mag_r=18..20,g-r=0.6")
     assert Request.of(conditions, where={"mag_r": (18, 20), "g-r": 0.6}).where == typed.where
     assert Request.of(conditions, where={"mag_r": [18, 20], "g-r": 0.6}).where == typed.where
+    arrays = {"mag_r": np.array([18, 20]), "g-r": np.array(0.6)}
+    assert Request.of(conditions, where=arrays).where == typed.where
     assert parse_where("g-r=-0.1..-.05", conditions) == {"g-r": (-0.1, -0.05)}
     # What the range is rounded to when it is told is inside it.
     low, high = conditions.numbers[0].low, conditions.numbers[0].high
@@ -287,6 +289,10 @@ def test_what_python_asks_for_in_another_form_is_told() -> None:
         ({"where": {"z": "bright"}}, r"where=\{'z': 'bright'\}: give a number or a range"),
         ({"where": {"z": (1, 2, 3)}}, "give a number or a range"),
         ({"label": ["a", "b"]}, r"label=\['a', 'b'\]: give the name of one class"),
+        ({"where": {"z": np.array([1, 2, 3])}}, "give a number or a range"),
+        ({"where": {5: 5}}, r"where=\{5: \.\.\.\}: give the name of a number"),
+        ({"truncation": "0.5"}, r"truncation='0\.5': give a number"),
+        ({"truncation": None}, r"truncation=None: give a number"),
         ({"labels": ["a"]}, r"labels is nothing .*: did you mean label\?"),
     ):
         with pytest.raises(ConfigError, match=words):

@@ -80,7 +80,10 @@ def write_rows(path: str | Path, chunks: Iterable[NDArray[Any]]) -> Written:
 
 
 class _Table:
-    """A binary table at the end of a file, as long as what is written to it."""
+    """A binary table at the end of a file, as long as what is written to it.
+
+    `galgen.io.table.write_table` is for one table in a file whose length is known before.
+    """
 
     def __init__(self, file: IO[bytes], name: str, dtype: np.dtype[Any]) -> None:
         from astropy.io import fits
