@@ -154,7 +154,8 @@ def pull(
     for name in {CARD, PAGE} & set(sizes):
         if sizes[name] is None or sizes[name] > _MOST:
             raise CheckpointError(
-                f"{repo}: its {name} has more than 4 MB, so it was not downloaded."
+                f"{repo}: its {name} has more than 4 MB, or the hub does not say how many, so it "
+                "was not downloaded."
             )
     with building(folder) as temporary, _explained(repo, revision, CheckpointError):
 
