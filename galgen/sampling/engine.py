@@ -1,4 +1,4 @@
-"""Draws galaxies and stores them: the generator in this thread, measuring and writing in others.
+"""Draws galaxies and stores them, several chunks at a time.
 
 Nothing about a galaxy depends on which others are made in the same process, before or after it, so
 that they may be made in any order, by any number of processes, and again after an interruption.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count as count_up
 from typing import Any
@@ -141,7 +142,7 @@ class Engine:
             if count:
                 progress(count)
 
-        with ThreadPoolExecutor(WRITERS, thread_name_prefix="galgen-writer") as pool:
+        with self._pool() as (make, most):
             while True:
                 attempt = next((a for a, left in again.items() if len(left) >= 2 * CHUNK), 0)
                 places = None if attempt else next(chunks, None)
@@ -154,10 +155,41 @@ class Engine:
                     attempt = min(again)
                 if places is None:
                     places = self._take(again, attempt)
-                futures.append(pool.submit(self._store, drawn(self.layout, places, attempt)))
+                futures.append(make(places, attempt))
                 attempts.append(attempt)
-                while len(futures) > self.waiting:
+                while len(futures) >= most:
                     collect()
+
+    @contextmanager
+    def _pool(self) -> Iterator[tuple[Callable[[list[int], int], Future[Any]], int]]:
+        """What takes a chunk of places and an attempt, and how many of them may be under way.
+
+        On a CPU each of several threads draws a chunk, measures and writes it: threads that share
+        a chunk wait for one another at every layer. Other devices are driven by this thread, and
+        others measure and write.
+        """
+        threads = torch.get_num_threads()
+        drawers = min(threads, self.waiting)
+        if self.model.module.device.type != "cpu" or drawers == 1:
+            with ThreadPoolExecutor(WRITERS, thread_name_prefix="galgen-writer") as pool:
+                yield (
+                    lambda places, attempt: pool.submit(
+                        self._store, drawn(self.layout, places, attempt)
+                    ),
+                    self.waiting + 1,
+                )
+            return
+        each = threads // drawers
+        try:
+            with ThreadPoolExecutor(drawers, "galgen", torch.set_num_threads, (each,)) as pool:
+                yield (
+                    lambda places, attempt: pool.submit(
+                        lambda: self._store(drawn(self.layout, places, attempt))
+                    ),
+                    2 * drawers,
+                )
+        finally:
+            torch.set_num_threads(threads)
 
     def _take(self, again: dict[int, list[int]], attempt: int) -> list[int]:
         """A chunk of those that are to be drawn anew, taken out."""

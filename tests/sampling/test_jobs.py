@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from astropy.io import fits
 from astropy.table import Table
 
@@ -160,6 +161,21 @@ def test_the_batch_changes_nothing(
     model: TrainedModel, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     sample(model, 80, formats=["fits", "png"], out=tmp_path / "set", batch=1)
+    assert content(tmp_path / "set") == whole
+
+
+@pytest.mark.parametrize(("threads", "batch"), [(2, 64), (5, 64), (3, 96)])
+def test_the_number_of_threads_changes_nothing(
+    model: TrainedModel, whole: dict[str, bytes], tmp_path: Path, threads: int, batch: int
+) -> None:
+    """Several of them draw a chunk each; afterwards all is as it was."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        sample(model, 80, formats=["fits", "png"], out=tmp_path / "set", batch=batch)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
     assert content(tmp_path / "set") == whole
 
 
