@@ -17,7 +17,7 @@ from galgen.replay.comparing import Replayed, compare, fits_sums, machine
 from galgen.replay.drawing import Scene, draw, scene_of, view_of
 from galgen.replay.finding import Finder, Found, refuse
 from galgen.replay.reading import Foreign, Written, read, refuse_namesakes, spread
-from galgen.sampling.folder import open_folder
+from galgen.sampling.opening import open_folder
 from galgen.sampling.views import View
 from galgen.training.machine import find_accelerator
 
