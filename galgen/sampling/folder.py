@@ -30,7 +30,7 @@ from galgen.sampling.layout import Layout
 from galgen.sampling.opening import AGAIN, refuse_full
 from galgen.sampling.recalling import recall
 from galgen.sampling.record import FORMAT, RECORD, read_record
-from galgen.sampling.rows import DONE, MISSED, Rows
+from galgen.sampling.rows import DONE, EMPTY, MISSED, Rows
 from galgen.sampling.sinks import Sink
 from galgen.sampling.task import differing
 
@@ -89,7 +89,7 @@ class Folder:
         self.places = self.share.places(count)
         self.before = self._read()
         self.work = path / WORK
-        self.finished = self._is_finished()
+        self.finished, self._whole = self._is_finished(), False
 
     # -- what is there ---------------------------------------------------------------------
 
@@ -184,7 +184,10 @@ class Folder:
         """Say in the folder whose it is, and where its rows are."""
         if self.finished:
             self.work = Path(mkdtemp(prefix="check-", dir=self.path / WORK))
-            self._recall(self.share)
+            taken = self._recall(self.share)
+            assert self.before is not None
+            # All that the set has: what is not among it was left out, and would be again.
+            self._whole = taken == self.before["count"] * self.layout.width
             return
         self.before = self._read()
         before = self.before
@@ -250,13 +253,13 @@ class Folder:
         count = len(share.places(self.count)) * self.layout.width
         return Rows(self._rows_path(share), self.layout.dtype, count, old=old)
 
-    def _recall(self, share: Share) -> None:
-        """Take the rows of a part out of the catalogue of a finished set."""
+    def _recall(self, share: Share) -> int:
+        """Take the rows of a part out of the catalogue of a finished set; gives how many."""
         if self.before is None or not self.before["finished"]:
-            return
+            return 0
         rows = self.rows(share)
         try:
-            recall(self.path / CATALOGUE, rows, self.layout, share.places(self.count))
+            return recall(self.path / CATALOGUE, rows, self.layout, share.places(self.count))
         finally:
             rows.close()
 
@@ -278,7 +281,7 @@ class Folder:
         if (rows["state"] == MISSED).all():
             return bool(rows["draws"][0] >= limit)
         if not (rows["state"] == DONE).all():
-            return False
+            return self._whole and bool((rows["state"] == EMPTY).all())
         index, width = self.layout.task.start + place, self.layout.width
         return all(
             sink.good(place * width + number, index, bytes.fromhex(row[name].decode()))

@@ -16,7 +16,7 @@ from galgen.sampling.rows import DONE, Rows
 _MANY = 4096
 
 
-def recall(path: Path, rows: Rows, layout: Layout, places: range) -> None:
+def recall(path: Path, rows: Rows, layout: Layout, places: range) -> int:
     """Take the rows of some places of a set over from its catalogue.
 
     A catalogue that cannot be read, or that is of another layout, is as good as none: what is not
@@ -26,13 +26,19 @@ def recall(path: Path, rows: Rows, layout: Layout, places: range) -> None:
     ----------
     rows
         Of these places.
+
+    Returns
+    -------
+    int
+        How many rows were taken over.
     """
+    taken = 0
     order = {fits_text(str(view.name)): k for k, view in enumerate(layout.views)}
     names = [name for name in layout.dtype.names or () if name != "state"]
     with suppress(DataError):
         for part in read_table(path, _MANY):
             if any(name not in (part.dtype.names or ()) for name in names):
-                return
+                return taken
             found = np.zeros(len(part), layout.dtype)
             for name in names:
                 found[name] = part[name]
@@ -44,3 +50,5 @@ def recall(path: Path, rows: Rows, layout: Layout, places: range) -> None:
                 if place in places and number >= 0:
                     row = (place - places.start) * layout.width + number
                     rows.write(row, np.asarray(record))
+                    taken += 1
+    return taken

@@ -126,6 +126,7 @@ def test_how_often_a_galaxy_is_drawn_depends_on_it_alone(
     part = sample(model, 7, **asked, start=33, batch=1, out=tmp_path / "part")
     for path in part.folder.glob("galaxy*"):
         assert path.read_bytes() == (whole.folder / path.name).read_bytes()
+    assert sample(model, 64, **asked, out=tmp_path / "whole").made == 0
     again = sample(model, 64, **asked | {"redraws": 12}, out=tmp_path / "whole")
     assert again.told["left_out"] < whole.told["left_out"]
     fresh = sample(model, 64, **asked | {"redraws": 12}, out=tmp_path / "fresh")
