@@ -30,13 +30,17 @@ def rebinning(old: int, new: int, ratio: float, mirror: bool) -> NDArray[np.floa
     ratio
         Side of a new pixel in old ones.
     mirror
-        What lies beyond the old edges: the mirror image, or nothing.
+        Whether the light goes on as its mirror image beyond the old edges, so that none is lost
+        there: then new pixels hold what falls on the old field, and those that lie across its edge
+        only their part of it. Without it there is nothing beyond.
     """
     half = new * ratio / 2
     margin = _MARGIN + max(0, math.ceil(half - old / 2))
     edges = np.arange(-margin, old + margin + 1.0) - old / 2
     wide = old + 2 * margin
     wanted = ratio * (np.arange(new + 1) - new / 2)
+    if mirror:
+        wanted = np.clip(wanted, -old / 2, old / 2)
     if ratio == 1 and (old - new) % 2 == 0:
         first = round(wanted[0] - edges[0])
         matrix = np.eye(wide)[first : first + new]

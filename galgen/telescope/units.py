@@ -6,14 +6,23 @@ import math
 
 from galgen.bands import ImageSpec
 
-_PER_AREA = ("/sr", "sr-1", "sr^-1", "sr**-1", "/arcsec2", "/arcsec^2", "/arcsec**2", "arcsec-2")
+#: Ends of units of brightness, per solid angle or per beam, whose pixels say nothing of its size.
+_PER_AREA = tuple(
+    form.format(area)
+    for area, forms in (
+        ("sr", ("/{}", "{}-1", "{}^-1", "{}**-1")),
+        ("beam", ("/{}", "{}-1", "{}^-1", "{}**-1")),
+        ("arcsec", ("/{}2", "/{}^2", "/{}**2", "{}-2", "{}^-2", "{}**-2")),
+    )
+    for form in forms
+)
 
 
 def rescaled(spec: ImageSpec, ratio: float) -> tuple[float, tuple[float | None, ...]]:
     """What values are multiplied by once the light is shared out anew, and their zero points.
 
-    A flux is that of its pixel. A surface brightness such as MJy/sr stays where the light is
-    spread evenly, so that the zero point of a pixel changes: see
+    A flux is that of its pixel. A surface brightness such as MJy/sr or Jy/beam stays where the
+    light is spread evenly, so that the zero point of a pixel changes: see
     `galgen.bands.zero_point_of_unit`.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 #: Widths of a PSF in a model's pixels below which they cannot show it on finer ones (Nyquist's
 #: rule for a Gaussian: less than 3 % of a wave of two pixels is left).
 _SAMPLED = 2.0
+#: A stamp may be so many fields of the model wide, and has no more pixels along a side.
+_FIELDS, _LARGEST = 16, 8192
 
 
 @dataclass(frozen=True)
@@ -155,16 +158,12 @@ def prepare(telescope: Telescope, spec: ImageSpec, layered: bool, grained: bool)
             "train one on FITS files."
         )
     ratio = _ratio(telescope, spec)
-    size = telescope.size
-    if size is None:
-        size = max(1, round(spec.size / ratio))
-        if size < 4:
-            raise ConfigError(
-                f"--pixel-scale {telescope.pixel_scale:g}: {size} pixels would be left of "
-                f"{spec.size}, give smaller ones or a larger --stamp."
-            )
-    # More than rounding: what is added has to be dark, and takes up the light of the wings.
-    dark = size * ratio > spec.size + ratio / 2 + 1e-9
+    # All of the field: pixels across its edge hold what lies inside.
+    field = math.ceil(spec.size / ratio - 1e-9)
+    size = field if telescope.size is None else telescope.size
+    _refuse_size(telescope, size, field, spec)
+    # What is added to the field is dark, and takes up the light of the wings.
+    dark = size > field
     canvas = spec.replace(size=int(size * ratio + 1e-9)) if dark else spec
     kernels, fwhm = _psf(telescope, spec, canvas, layered)
     if ratio < 1 - 1e-9:
@@ -194,6 +193,24 @@ def prepare(telescope: Telescope, spec: ImageSpec, layered: bool, grained: bool)
         _dark=dark,
         _noise=noise,
     )
+
+
+def _refuse_size(telescope: Telescope, size: int, field: int, spec: ImageSpec) -> None:
+    """Refuse stamps that hold no galaxy or no memory."""
+    if telescope.size is None and size < 4:
+        raise ConfigError(
+            f"--pixel-scale {telescope.pixel_scale:g}: {size} pixels would be left of "
+            f"{spec.size}, give smaller ones or a larger --stamp."
+        )
+    most = min(_FIELDS * field, _LARGEST)
+    if size > most:
+        option = "--pixel-scale" if telescope.size is None else "--stamp"
+        value = telescope.pixel_scale if telescope.size is None else telescope.size
+        raise ConfigError(
+            f"{option} {value:g}: {size:,} pixels along a side are more than the {most:,} that a "
+            f"stamp of this model may have ({_FIELDS} of its fields of {field:,}, at most "
+            f"{_LARGEST:,}), give fewer."
+        )
 
 
 def _ratio(telescope: Telescope, spec: ImageSpec) -> float:

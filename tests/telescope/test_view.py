@@ -124,13 +124,44 @@ def test_without_padding_it_is_the_layer_of_the_generator(tmp_path: Path) -> Non
     assert np.array_equal(through(flux, psf="none"), flux.numpy())
 
 
+@pytest.mark.parametrize("psf", [None, "1.2"])
+@pytest.mark.parametrize("ratio", [0.3, 0.7, 0.77, 0.9, 1.1, 1.3, 1.7, 1.9, 2.3, 2.7, 3])
+def test_no_light_is_lost_or_added_where_pixels_do_not_divide_the_field(
+    ratio: float, psf: str | None
+) -> None:
+    flux = galaxies(2, fwhm=0.7)
+    what = {"pixel_scale": 0.2 * ratio, "psf": psf}
+    seen = through(flux, SPEC, False, **what)
+    assert seen.shape[2] == np.ceil(64 / ratio)
+    assert np.abs(seen.sum((2, 3)) / flux.double().numpy().sum((2, 3)) - 1).max() < 1e-4
+    # A flat sky: as bright per area as before, and all of the field's light.
+    flat = through(torch.ones(1, 2, 64, 64), SPEC, False, **what)[0]
+    assert flat[:, 1:-1, 1:-1] / ratio**2 == pytest.approx(1, rel=1e-5)
+    assert flat.sum((1, 2)) == pytest.approx([64**2] * 2, rel=1e-5)
+    # A light at the edge, whose wings leave the field, and what a header says again.
+    edge = torch.zeros(1, 2, 64, 64)
+    edge[:, :, 0, 30:34] = 1
+    assert through(edge, SPEC, False, **what).sum((2, 3)) == pytest.approx(4, rel=1e-4)
+    assert np.array_equal(through(flux, SPEC, False, size=seen.shape[2], **what), seen)
+
+
+@pytest.mark.parametrize("unit", ["Jy/beam", "mJy beam-1", "JY/BEAM"])
+def test_per_beam_is_a_brightness(unit: str) -> None:
+    spec = ImageSpec(64, ("r",), unit, (None,), 0.2, (0.7,))
+    view = prepare(Telescope.of(pixel_scale=0.4), spec, False, False)
+    flat = torch.full((1, 1, 64, 64), 3.0)
+    assert view.apply(flat, [0], 0).numpy() == pytest.approx(3.0, rel=1e-5)
+
+
 def test_surface_brightness_stays_and_its_zero_point_moves() -> None:
     zero = zero_point_of_unit("MJy/sr", 0.2)
     spec = ImageSpec(64, ("r",), "MJy/sr", (zero,), 0.2, (0.7,))
     flat = torch.full((1, 1, 64, 64), 3.0)
     for scale in (0.1, 0.37):
         view = prepare(Telescope.of(psf="1", pixel_scale=scale), spec, True, False)
-        assert view.apply(flat, [0], 0).numpy() == pytest.approx(3.0, rel=1e-5)
+        seen = view.apply(flat, [0], 0).numpy()[0, 0]
+        assert seen[1:-1, 1:-1] == pytest.approx(3.0, rel=1e-5)
+        assert seen.sum() * (scale / 0.2) ** 2 == pytest.approx(3.0 * 64**2, rel=1e-5)
         assert view.spec.zero_points[0] == pytest.approx(zero_point_of_unit("MJy/sr", scale))
     # Fluxes of pixels grow with them, and their zero point stays.
     view = prepare(Telescope.of(psf="1", pixel_scale=0.4), SPEC, True, False)
@@ -252,6 +283,8 @@ def test_a_file_is_known_by_its_name_and_hash(tmp_path: Path) -> None:
         ({"pixel_scale": 0.1}, False, sersic_spec(64, BANDS, 0.2, 0.3), "hold no finer detail"),
         ({"pixel_scale": 0.1}, True, SPEC.replace(pixel_scale=None), "how large .* is not known"),
         ({"pixel_scale": 5.0}, True, SPEC, "3 pixels would be left of 64"),
+        ({"size": 100_000}, True, SPEC, "^--stamp 100000: 100,000 pixels .* the 1,024 that"),
+        ({"pixel_scale": 1e-4}, False, SPEC, "^--pixel-scale 0.0001: 128,000 .* the 8,192 that"),
         (
             {"pixel_scale": 0.3},
             True,
