@@ -22,8 +22,11 @@ from galgen.errors import CheckpointError, DataError, OutputError
 from galgen.film import interpolate
 from galgen.io.header import read_provenance, write_galaxy
 from galgen.models.card import card_of
+from galgen.models.sampling import Look
 from galgen.replay import TOLERANCE, Replayed, replay
+from galgen.replay.comparing import machine
 from galgen.sample import sample
+from galgen.sampling.views import views
 from galgen.styles import mix
 from galgen.sweep import sweep
 from galgen.telescope import Telescope
@@ -154,6 +157,20 @@ def test_a_galaxy_that_was_drawn_anew_to_be_as_asked_for(tmp_path: Path) -> None
     assert states(replay([path, tmp_path / "out/galaxy_000005.fits"])) == {"identical"}
     write_galaxy(path, flux[0].numpy(), source.spec, facts | {"attempt": 1})
     assert states(replay(path)) == {"different"}
+
+
+def test_a_redraw_has_noise_of_its_own(tmp_path: Path) -> None:
+    """Under several telescopes too, and a replay knows of both."""
+    source, both = load(), [SMALL, Telescope.of(name="wide", noise="sigma=0.2")]
+    condition = source.module.sample_conditions([5], 0)
+    for view in views(source, Look(), both):
+        ((_, flux),) = source.module.stream([5], condition, look=view.look, attempt=2)
+        facts = {"seed": 0, "index": 5, "attempt": 2, "checkpoint": source.digest, **view.cards}
+        path = tmp_path / f"{view.name}.fits"
+        seen = [view.see(flux, [5], 0, attempt)[0].numpy() for attempt in (2, 1)]
+        for pixels, state in zip(seen, ("identical", "different"), strict=True):
+            write_galaxy(path, pixels, view.spec, facts | machine("cpu"))
+            assert states(replay(path)) == {state}
 
 
 def test_the_request_is_exact_where_its_card_is_rounded(tmp_path: Path) -> None:
@@ -483,6 +500,60 @@ def test_psfs_of_other_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ]
     assert told == [["1.4", None], ["1.4", "0.9"], ["narrow.fits", None]]
     assert states(replay(["wider", "said", "own"])) == {"identical"}
+
+
+@pytest.mark.parametrize(
+    ("card", "value"),
+    [
+        ("DRAW", "often"), ("DRAW", 1.5), ("TRUNC", "strong"), ("TRUNC", True), ("SEED", "x"),
+        ("SEED", 10**30), ("SAMPLE", 1.5), ("NIMAGES", "many"), ("NSEED", "x"), ("NSEED", 1.5),
+        ("TELPIX", "wide"), ("TELPIX", -1.0), ("TELSIZE", "large"), ("TELSIZE", 2.5),
+        ("TELSIZE", 1), ("NOISE", 5), ("NOISE", "loud"), ("TELPSF", 1.2), ("INSTRUME", 5),
+        ("REQUEST", '{"bands": 5}'), ("REQUEST", '{"bands": []}'), ("REQUEST", '{"label": ["a"]}'),
+        ("REQUEST", '{"where": 3}'), ("REQUEST", '{"where": {"size": ["a", 2]}}'),
+        ("REQUEST", '{"where": {"size": null}}'), ("REQUEST", "[1]"), ("REQUEST", "{"),
+    ],
+)  # fmt: skip
+def test_a_header_that_was_edited_is_told_by_its_card(
+    tmp_path: Path, card: str, value: Any
+) -> None:
+    sample(load(), 1, telescopes=[SMALL], out=tmp_path / "out")
+    path = tmp_path / "out/galaxy_000000.fits"
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header[card] = value
+    with pytest.raises(DataError, match=f"^{path} cannot be drawn again: its card {card} ") as got:
+        replay(path)
+    assert str(got.value).count("\n") == 0
+
+
+def test_libraries_of_a_telescope_are_named(tmp_path: Path) -> None:
+    import scipy
+
+    sample(load(), 1, telescopes=[SMALL], out=tmp_path / "out")
+    path = tmp_path / "out/galaxy_000000.fits"
+    header = fits.getheader(path)
+    assert (header["NUMPYV"], header["SCIPYV"]) == (np.__version__, scipy.__version__)
+    assert "NUMPYV" not in fits.getheader(drawn(tmp_path / "plain"))
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header["NUMPYV"] = "1.0"
+        hdus[1].data[3, 3] += 1e-6 * hdus[1].data.max()
+        for hdu in hdus:
+            hdu.add_checksum()
+    (found,) = replay(path, write=tmp_path / "new")
+    assert found.state == "close"
+    assert f"NumPy 1.0 then and {np.__version__} now" in found.told
+    assert found.written is not None
+    assert fits.getheader(found.written)["NUMPYV"] == np.__version__
+
+
+def test_a_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample(load(), 12, psf="narrow.fits", out=tmp_path / "out")
+    paths = sorted((tmp_path / "out").glob("galaxy*"))
+    listed: list[Path] = []
+    iterdir = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: (listed.append(self), iterdir(self))[1])
+    assert states(replay(paths)) == {"identical"}
+    assert listed.count(tmp_path / "out") == 1
 
 
 @pytest.mark.parametrize(

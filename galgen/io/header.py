@@ -60,6 +60,8 @@ CARDS: dict[str, tuple[str, str]] = {
     "images": ("NIMAGES", "images shown to the critic in training"),
     "version": ("GALGENV", "version of galgen"),
     "torch": ("TORCHV", "version of PyTorch"),
+    "numpy": ("NUMPYV", "version of NumPy, where a telescope used it"),
+    "scipy": ("SCIPYV", "version of SciPy, likewise"),
     "device": ("DEVICE", "that it was drawn on"),
 }
 #: Name and value of a number that was asked for, counted from 1.
@@ -229,9 +231,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     primary, headers = _headers(path)
     if primary.get("CREATOR") != "galgen":
         raise DataError(f"{path} was not written by galgen: it has no CREATOR = 'galgen' card.")
-    provenance: dict[str, Any] = {
-        _KEYS[card]: value for card, value in primary.items() if card in _KEYS
-    }
+    provenance = galaxy_facts(primary)
     suffixes = [""] * len(headers)
     if len(headers) == 1 and "BANDS" in headers[0]:
         suffixes = [str(k) for k in range(len(str(headers[0]["BANDS"]).split(",")))]
@@ -241,9 +241,6 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
             key: [float(h[card + s]) for h, s in zip(headers, suffixes, strict=True)]
             for card, key in _BAND_FACTS
         }
-    numbers = _read_conditions(primary)
-    if numbers:
-        provenance["conditions"] = numbers
     known = {
         "SIMULATE",
         "CREATOR",
@@ -274,12 +271,15 @@ def _headers(path: str | Path) -> tuple[Mapping[str, Any], list[Mapping[str, Any
     return hdus[0].header, images
 
 
-def _read_conditions(primary: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers that were asked for, by name."""
+def galaxy_facts(primary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the first header of a file says of its galaxy, by the keys of `CARDS`, and
+    ``conditions``: the numbers that were asked for, by name.
+    """
+    facts = {_KEYS[card]: value for card, value in primary.items() if card in _KEYS}
     name, value = CONDITION_CARDS
     found: dict[str, Any] = {}
     k = 1
     while f"{name}{k}" in primary:
         found[str(primary[f"{name}{k}"])] = primary.get(f"{value}{k}")
         k += 1
-    return found
+    return facts | ({"conditions": found} if found else {})

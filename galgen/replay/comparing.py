@@ -15,10 +15,13 @@ import galgen
 from galgen.io.checksum import sums_of_floats
 from galgen.measure.sky import estimate_sky
 from galgen.replay.reading import Written
+from galgen.telescope.view import libraries
 
 #: Largest difference that another version or device makes, of the peak of each band. Other
 #: instructions of a processor make some 1e-6 (see benchmarks/RESULTS.md, Replay).
 TOLERANCE = 1e-4
+#: What headers of those files name alone whose telescope used it.
+LIBRARIES = {"numpy": "NumPy", "scipy": "SciPy"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ def machine(device: str) -> dict[str, str]:
     return {
         "version": galgen.__version__,
         "torch": torch.__version__,
+        **libraries(),
         "device": device_name(device),
     }
 
@@ -145,9 +149,9 @@ def _largest(apart: NDArray[np.float64], unit: NDArray[np.float64]) -> float:
 
 def _others(provenance: Mapping[str, Any], here: Mapping[str, str]) -> list[str]:
     """What drew the file that is not what draws here, in words."""
-    names = {"version": "galgen", "torch": "PyTorch", "device": "device"}
+    names = {"version": "galgen", "torch": "PyTorch", "device": "device", **LIBRARIES}
     return [
         f"{names[key]} {provenance.get(key, 'not said')} then and {now} now"
         for key, now in here.items()
-        if provenance.get(key) != now
+        if provenance.get(key) != now and not (key in LIBRARIES and key not in provenance)
     ]

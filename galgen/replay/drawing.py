@@ -54,44 +54,57 @@ class Scene:
     device: str
 
 
-def scene_of(file: Written, model: TrainedModel, device: str, psf: str | None) -> Scene:
+#: Paths of files by folder and by their name as a header has it.
+Listed = dict[Path, dict[str, list[Path]]]
+
+
+def scene_of(
+    file: Written, model: TrainedModel, device: str, psf: str | None, listed: Listed | None = None
+) -> Scene:
     """What decides a galaxy, beside its own numbers.
 
     Parameters
     ----------
     psf
         A file to take a PSF from, where the header names one of that name.
+    listed
+        Folders that were looked into before; filled in.
 
     Raises
     ------
     DataError
-        If the header lacks something, or a PSF's file is not there.
+        If the header lacks something or holds something else than is written there, or a PSF's
+        file is not there.
     """
     facts, asked = file.provenance, file.request
+    listed = {} if listed is None else listed
     keys = {"mix_row": "mix", "film_from": "film", "sweep": "sweep"}
     kind = next((keys[key] for key in keys if key in facts), "galaxy")
-    telescope = Telescope.from_cards(facts)
-    look = Look(float(facts.get("truncation", 1.0)), None, facts.get("grain") is not False)
+    try:
+        telescope = Telescope.from_cards(facts)
+    except DataError as error:
+        raise DataError(f"{file.path} cannot be drawn again: {error}") from None
+    look = Look(file.number("truncation", 1.0), None, facts.get("grain") is not False)
     if telescope is None:
         told = facts.get("own_psf")
-        carried = _existing(file, None if told is None else str(told), psf)
-        look = replace(look, psf=_psf_of(file, model, psf), own_psf=carried)
+        carried = _existing(file, None if told is None else str(told), psf, listed)
+        look = replace(look, psf=_psf_of(file, model, psf, listed), own_psf=carried)
     else:
         telescope = replace(
             telescope,
-            psf=_existing(file, telescope.psf, psf),
-            own_psf=_existing(file, telescope.own_psf, psf),
+            psf=_existing(file, telescope.psf, psf, listed),
+            own_psf=_existing(file, telescope.own_psf, psf, listed),
         )
     more: tuple[Any, ...] = ()
     if kind == "sweep":
         if not {"sweep", "frames"} <= asked.keys():
             raise DataError(f"{file.path} cannot be drawn again: its card REQUEST lacks the sweep.")
-        more = str(asked["sweep"]), int(asked["frames"])
+        more = asked["sweep"], asked["frames"]
     typed = {name: asked.get(name) for name in ("label", "where", "no_condition")}
     return Scene(
         kind,
-        int(file.fact("seed")),
-        int(facts.get("attempt", 0)),
+        file.whole("seed"),
+        file.whole("attempt", 0),
         tuple((name, _hashable(value)) for name, value in typed.items()),
         look,
         tuple(map(str, asked["bands"])) if "bands" in asked else None,
@@ -145,7 +158,7 @@ def _galaxies(
     # Which of several files of one sample it is does not matter.
     places: dict[int, list[int]] = {}
     for place, file in enumerate(files):
-        places.setdefault(int(file.fact("index")), []).append(place)
+        places.setdefault(file.whole("index"), []).append(place)
     indices = sorted(places)
     condition = model.module.sample_conditions(indices, scene.seed, request)
     stream = model.module.stream(indices, condition, scene.seed, view.look, scene.attempt)
@@ -157,7 +170,7 @@ def _galaxies(
 
 def _mixed(scene: Scene, stage: Stage, files: Sequence[Written]) -> Tensor:
     keys = ("mix_row", "mix_column", "mix_layer")
-    cells = [tuple(int(file.fact(key)) for key in keys) for file in files]
+    cells = [tuple(file.whole(key) for key in keys) for file in files]
     return mixed(stage, [(row, column, layer) for row, column, layer in cells])
 
 
@@ -165,8 +178,8 @@ def _frames(scene: Scene, stage: Stage, files: Sequence[Written]) -> Tensor:
     steps = []
     for file in files:
         # A card may lack the last digit of a part such as 1/300; the fraction is exact.
-        part = Fraction(float(file.fact("film_part"))).limit_denominator(1_000_000)
-        start, end, noise_of = (int(file.fact(key)) for key in ("film_from", "film_to", "noise_of"))
+        part = Fraction(file.number("film_part")).limit_denominator(1_000_000)
+        start, end, noise_of = (file.whole(key) for key in ("film_from", "film_to", "noise_of"))
         steps.append(Step(start, end, part.numerator / part.denominator, noise_of))
     return drawn(stage, steps)
 
@@ -175,7 +188,7 @@ def _cells(scene: Scene, stage: Stage, files: Sequence[Written]) -> Tensor:
     text, frames = scene.more
     module = stage.model.module
     axis = parse_axis(text, module, frames)
-    indices = [int(file.fact("index")) for file in files]
+    indices = [file.whole("index") for file in files]
     values = [_value(axis, file) for file in files]
     rows = base(module, axis, stage.request, scene.seed, indices)
     return render_cells(module, stage.renderer, axis, indices, values, rows)
@@ -189,13 +202,13 @@ def _value(axis: Axis, file: Written) -> float:
         if told not in names:
             raise DataError(f"{file.path}: the sweep that it is of has no {told}.")
         return axis.values[names.index(told)]
-    return min(axis.values, key=lambda value: abs(value - float(told)))
+    return min(axis.values, key=lambda value: abs(value - file.number("sweep_value")))
 
 
 # -- point spread functions ----------------------------------------------------------------
 
 
-def _psf_of(file: Written, model: TrainedModel, given: str | None) -> str | None:
+def _psf_of(file: Written, model: TrainedModel, given: str | None, listed: Listed) -> str | None:
     """What ``--psf`` was, None for the model's own."""
     told = file.provenance.get("psf")
     if told is None:
@@ -204,7 +217,7 @@ def _psf_of(file: Written, model: TrainedModel, given: str | None) -> str | None
     named = "psf_hash" in file.provenance or told == given_name
     if told == _own_psf(model) and not named:
         return None
-    return _existing(file, str(told), given)
+    return _existing(file, str(told), given, listed)
 
 
 def _own_psf(model: TrainedModel) -> str | None:
@@ -212,15 +225,21 @@ def _own_psf(model: TrainedModel) -> str | None:
     return None if told is None else fits_text(told)
 
 
-def _existing(file: Written, text: str | None, given: str | None) -> str | None:
+def _existing(file: Written, text: str | None, given: str | None, listed: Listed) -> str | None:
     """A PSF as it is written, a file's name with its folder."""
     if text is None or file_kind(text) != "fits":
         return text
-    folders = [file.path.parent, Path()]
-    places = [path for folder in folders for path in folder.iterdir() if path.is_file()]
-    for place in ([] if given is None else [Path(given)]) + places:
-        if fits_text(place.name) == text and place != file.path:
-            return str(place)
+    if given is not None and fits_text(Path(given).name) == text and Path(given) != file.path:
+        return given
+    for folder in (file.path.parent, Path()):
+        if folder not in listed:
+            names: dict[str, list[Path]] = {}
+            for path in folder.iterdir():
+                names.setdefault(fits_text(path.name), []).append(path)
+            listed[folder] = names
+        for place in listed[folder].get(text, []):
+            if place != file.path and place.is_file():
+                return str(place)
     if given is not None:
         return given
     raise DataError(

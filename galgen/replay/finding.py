@@ -62,7 +62,8 @@ class Finder:
 
     def _search(self, wanted: str, file: Written) -> Found:
         places = list(_around() if self.given is None else _inside(Path(self.given)))
-        pair, images = file.provenance.get("model"), file.provenance.get("images")
+        pair = file.provenance.get("model")
+        images = file.whole("images") if "images" in file.provenance else None
         for place in places:
             facts = _facts(place)
             fits = facts is not None and pair in (None, facts[0]) and images in (None, *facts[1])

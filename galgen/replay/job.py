@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from galgen.errors import ConfigError, DataError
 from galgen.io.atomic import replacing
 from galgen.io.galaxyfile import GalaxyWriter
-from galgen.replay.comparing import Replayed, compare, fits_sums, machine
-from galgen.replay.drawing import Scene, draw, scene_of, view_of
+from galgen.replay.comparing import LIBRARIES, Replayed, compare, fits_sums, machine
+from galgen.replay.drawing import Listed, Scene, draw, scene_of, view_of
 from galgen.replay.finding import Finder, Found, refuse
 from galgen.replay.reading import Foreign, Written, read, refuse_namesakes, spread
 from galgen.sampling.opening import open_folder
@@ -71,12 +71,13 @@ def replay(
     places = spread([paths] if isinstance(paths, str | Path) else paths)
     files, unread = _read(places, say)
     finder, found = Finder(checkpoint), {}
+    listed: Listed = {}
     scenes: dict[tuple[str, Scene], list[int]] = {}
     for number, file in enumerate(files):
         digest = str(file.fact("checkpoint"))
         found[digest] = finder.find(file)
         on = device or _device(file)
-        scene = scene_of(file, found[digest].model, on, psf)
+        scene = scene_of(file, found[digest].model, on, psf, listed)
         scenes.setdefault((digest, scene), []).append(number)
     folder = None
     if write is not None:
@@ -175,7 +176,8 @@ def _write(
     here: Mapping[str, str],
 ) -> Path:
     """The file as it is drawn now."""
-    facts: dict[str, Any] = {**file.provenance, "stretch": view.stretch.state(), **here}
+    facts: dict[str, Any] = {**file.provenance, "stretch": view.stretch.state()}
+    facts |= {key: now for key, now in here.items() if key not in LIBRARIES or key in facts}
     compress = None if file.losses is None else "rice"
     writer = GalaxyWriter(view.spec, {}, cube=file.cube, compress=compress)
     path = folder / file.path.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,14 +19,12 @@ from galgen.errors import DataError, OutputError
 from galgen.io.checksum import fold, sum_of_bytes
 from galgen.io.cutout import FITS_SUFFIXES, file_kind
 from galgen.io.hdu import open_images, parse_header, walk
-from galgen.io.header import CARDS, CONDITION_CARDS, read_provenance
+from galgen.io.header import CARDS, galaxy_facts, read_provenance
 from galgen.io.rice import ERROR_CARDS, RAW_SUM
 
 #: The table beside the files of a set.
 _CATALOGUE = "catalogue.fits"
 _WHOLE = 0xFFFFFFFF
-#: A way back from an ASCII card to the key of the provenance, for headers of damaged files.
-_KEYS = {card: key for key, (card, _) in CARDS.items()}
 
 
 class Foreign(DataError):
@@ -72,8 +71,8 @@ class Written:
             found = json.loads(text) if isinstance(text, str) else {}
         except ValueError:
             found = None
-        if not isinstance(found, dict):
-            raise DataError(f"{self.path}: its card REQUEST holds no request ({text}).")
+        if not (isinstance(found, dict) and all(_fits(*item) for item in found.items())):
+            raise self.wrong("request", "no request")
         return found
 
     def fact(self, key: str) -> Any:
@@ -89,12 +88,54 @@ class Written:
             raise DataError(f"{self.path} cannot be drawn again: its header lacks {CARDS[key][0]}.")
         return value
 
+    def whole(self, key: str, default: int | None = None) -> int:
+        """A whole number, as `fact` or, where there is no card, the default.
+
+        Raises
+        ------
+        DataError
+            Also if the card holds something else.
+        """
+        value = self.fact(key) if default is None else self.provenance.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 63:
+            raise self.wrong(key, "no whole number that a sample can have")
+        return value
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """A finite number, as `whole` gives one."""
+        value = self.fact(key) if default is None else self.provenance.get(key, default)
+        finite = isinstance(value, int | float) and math.isfinite(value)
+        if not finite or isinstance(value, bool):
+            raise self.wrong(key, "no number")
+        return float(value)
+
+    def wrong(self, key: str, what: str) -> DataError:
+        """The sentence on a card that cannot be what was written."""
+        return DataError(
+            f"{self.path} cannot be drawn again: its card {CARDS[key][0]} holds "
+            f"{self.provenance.get(key)!r}, {what}."
+        )
+
     def pixels(self) -> NDArray[np.float32]:
         """(bands, y, x) as they stand in the file."""
         images = [
             np.asarray(image.load(), dtype=np.float32) for image in open_images(self.path).images
         ]
         return images[0] if self.cube else np.stack(images)
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a part of a request has the type that it is written with."""
+    if name == "bands":
+        return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+    if name == "where" and isinstance(value, dict):
+        return all(_is_number(end) for ends in value.values() for end in np.atleast_1d(ends))
+    types = {"no_condition": bool, "frames": int}
+    return value is None or isinstance(value, types.get(name, str))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and math.isfinite(value)
 
 
 def read(path: Path) -> Written:
@@ -137,7 +178,7 @@ def read(path: Path) -> Written:
                 note = f"the header of {name} was changed since"
             if hdu.size:
                 stored = str(header.get(RAW_SUM, header.get("DATASUM")))
-                sums.append(int(stored) if stored.isdigit() else None)
+                sums.append(int(stored) if stored.isdecimal() else None)
                 losses += _losses(header)
                 cube |= "BANDS" in header
         if end != len(raw):
@@ -192,17 +233,13 @@ def _first_header(raw: bytes, path: Path, error: DataError) -> dict[str, Any]:
         primary = parse_header(raw, 0, path)[0]
     except Exception:
         raise error from None
-    found = {_KEYS[card]: value for card, value in primary.items() if card in _KEYS}
-    name, value = CONDITION_CARDS
-    count = sum(re.fullmatch(rf"{name}\d+", card) is not None for card in primary)
-    asked = {str(primary[f"{name}{k}"]): primary.get(f"{value}{k}") for k in range(1, count + 1)}
-    return found | ({"conditions": asked} if asked else {})
+    return galaxy_facts(primary)
 
 
 def _holds(header: Mapping[str, Any], data: bytes) -> bool:
     """Whether data have the DATASUM that their header says, if it says one."""
     stored = str(header.get("DATASUM"))
-    return not stored.isdigit() or fold(sum_of_bytes(data)) % _WHOLE == int(stored) % _WHOLE
+    return not stored.isdecimal() or fold(sum_of_bytes(data)) % _WHOLE == int(stored) % _WHOLE
 
 
 def spread(paths: Iterable[str | Path]) -> dict[Path, bool]:

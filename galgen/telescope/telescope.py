@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from galgen.errors import ConfigError
+from galgen.errors import ConfigError, DataError
+from galgen.io.header import CARDS
 from galgen.telescope.noise import Noise
 
 #: Field of a `Telescope` -> key of the provenance, which `galgen.io.header.CARDS` has a card for.
@@ -23,6 +24,8 @@ CARD_KEYS = {
 }
 #: Text for no noise at all.
 NOISELESS = "none"
+#: Types of those fields that are no text.
+_CARD_TYPES: dict[str, Any] = {"pixel_scale": int | float, "size": int, "noise_seed": int}
 #: Smallest stamp that shows a galaxy.
 _SMALLEST = 4
 
@@ -111,8 +114,25 @@ class Telescope:
 
         A preset has become the numbers that it stood for, so that a later change of the preset
         changes no file. None for a file that was seen through none.
+
+        Raises
+        ------
+        DataError
+            If a card holds something else than it is written with.
         """
         if CARD_KEYS["size"] not in provenance:
             return None
-        found = {name: provenance.get(key) for name, key in CARD_KEYS.items()}
-        return cls.of(**{name: value for name, value in found.items() if value is not None})
+        found: dict[str, Any] = {}
+        for name, key in CARD_KEYS.items():
+            value = provenance.get(key)
+            if value is None:
+                continue
+            types = _CARD_TYPES.get(name, str)
+            if not isinstance(value, types) or isinstance(value, bool):
+                raise DataError(f"its card {CARDS[key][0]} holds {value!r}.")
+            found[name] = value
+            try:
+                cls.of(**{name: value})
+            except ConfigError as error:
+                raise DataError(f"its card {CARDS[key][0]} holds {value!r} ({error}).") from None
+        return cls.of(**found)

@@ -186,13 +186,21 @@ def prepare(telescope: Telescope, spec: ImageSpec, layered: bool, grained: bool)
         ),
         look_psf="none" if layered and telescope.psf is not None else None,
         look_noise=not quiet,
-        cards=_cards(telescope, size, spec, noise, kernels),
+        cards=_cards(telescope, size, spec, noise, kernels)
+        | ({} if noise is None and kernels is None and pixels is None else libraries()),
         _kernels=kernels,
         _pixels=pixels,
         _factor=factor,
         _dark=dark,
         _noise=noise,
     )
+
+
+def libraries() -> dict[str, str]:
+    """Versions of what draws the noise and shares out the light, by keys of the provenance."""
+    import scipy
+
+    return {"numpy": np.__version__, "scipy": scipy.__version__}
 
 
 def _refuse_size(telescope: Telescope, size: int, field: int, spec: ImageSpec) -> None:
