@@ -236,7 +236,7 @@ def moment(draw: random.Random, out: Path, count: int, seconds: float) -> dict[s
 def rows_done(out: Path, count: int) -> int:
     """Galaxies that count as made: the first byte of their row says so."""
     found = 0
-    for path in out.glob(".sampling/rows-*"):
+    for path in out.glob(".sampling/rows-*/rows-*"):
         if size := path.stat().st_size:
             states = np.memmap(path, np.uint8, "r", shape=(count, size // count))[:, 0]
             found += int((states == DONE).sum())

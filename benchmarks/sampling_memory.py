@@ -94,7 +94,7 @@ def memory(leader: int) -> list[float]:
 def stored(out: Path, count: int) -> int:
     """Galaxies whose row in the file of rows says that they are stored."""
     found = 0
-    for path in out.glob(".sampling/rows-*"):
+    for path in out.glob(".sampling/rows-*/rows-*"):
         try:
             size = path.stat().st_size // count
             with open(path, "rb") as file:
