@@ -16,7 +16,7 @@ from galgen.models.rendering import Renderer
 from galgen.models.sampling import Look
 from galgen.sampling import columns
 from galgen.sampling.columns import Column
-from galgen.sampling.sinks import FitsFiles, Pictures, Sink, file_stem
+from galgen.sampling.sinks import FitsFiles, Pictures, Sink, ending, file_stem
 from galgen.sampling.task import Task
 from galgen.sampling.views import View, views
 from galgen.training.machine import device_name
@@ -91,8 +91,7 @@ class Layout:
         stem = file_stem(index) + ("" if view.name is None else f"_{view.name}")
         if task.pack:
             return stem
-        ending = ".fits.fz" if task.kinds[0] == "fits" and task.compress else f".{task.kinds[0]}"
-        return stem + ending
+        return stem + ending(task.kinds[0], task.compress)
 
     def provenance(self, view: View) -> dict[str, Any]:
         """What the files of all galaxies say."""

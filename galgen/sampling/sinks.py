@@ -18,9 +18,6 @@ from galgen.io.raster import encode_raster
 from galgen.report.pictures import composite
 from galgen.stretch import Stretch
 
-#: Ending of a file, by what is written.
-_ENDINGS = {"fits": ".fits", "png": ".png", "jpg": ".jpg"}
-
 
 class Sink(Protocol):
     """Stores galaxies, each by itself, from any process and in any order."""
@@ -45,6 +42,11 @@ class Sink(Protocol):
 
     def finish(self, rows: Iterator[NDArray[Any]]) -> None:
         """Once all are stored; `rows` are those of the catalogue, some at a time."""
+
+
+def ending(kind: str, compress: str | None = None) -> str:
+    """Of a file, by what is written: ``.fits``, ``.fits.fz`` where it is compressed, ``.png``."""
+    return f".{kind}.fz" if kind == "fits" and compress else f".{kind}"
 
 
 def file_stem(index: int) -> str:
@@ -100,7 +102,7 @@ class FitsFiles(_Files):
         telescope: str | None = None,
         compress: str | None = None,
     ) -> None:
-        super().__init__(folder, ".fits" if compress is None else ".fits.fz", telescope)
+        super().__init__(folder, ending("fits", compress), telescope)
         self.writer = writer
 
     def encode(self, flux: NDArray[np.float32], facts: Mapping[str, Any]) -> Encoded:
@@ -133,7 +135,7 @@ class Pictures(_Files):
     def __init__(
         self, folder: Path, kind: str, spec: ImageSpec, stretch: Stretch, telescope: str | None
     ) -> None:
-        super().__init__(folder, _ENDINGS[kind], telescope)
+        super().__init__(folder, ending(kind), telescope)
         self.kind, self.spec, self.stretch = kind, spec, stretch
 
     def put(

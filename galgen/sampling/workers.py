@@ -145,7 +145,7 @@ def make_on(
                     process.join()
                     if process.exitcode:
                         raise GalgenError(
-                            f"the process on {process.name} ended with code {process.exitcode}: "
+                            f"a process that drew galaxies ended with code {process.exitcode}: "
                             "run the command again with the same --out, which goes on."
                         ) from None
                     continue
